@@ -1,0 +1,162 @@
+//! One set of connections to one life of a driver: control and data apart, so that a large transfer never delays a small
+//! call. A connection that breaks is not mended in place: the set is given up and dialled anew, so that every connection
+//! begins with a handshake (contract clause H1).
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hyper_util::rt::TokioIo;
+use longshore_driver_proto::v1;
+use longshore_driver_proto::v1::identity_service_client::IdentityServiceClient;
+use longshore_driver_proto::v1::storage_service_client::StorageServiceClient;
+use tonic::transport::Channel;
+
+use super::Remote;
+use crate::driver::{Description, Probe, ProbeState};
+use crate::endpoint::{Connection, Endpoint, dial};
+use crate::error::{DriverError, Reason, Result};
+use crate::server::{CONNECTION_WINDOW, FRAME, MAX_MESSAGE, PROTOCOL};
+use crate::wire;
+
+const DATA_CONNECTIONS: usize = 2;
+/// What may wait unread in the core of one download; of an upload only acks come back.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Link {
+    control: Channel,
+    data: Vec<Channel>,
+    next: AtomicUsize,
+    pub(super) description: Description,
+    pub(super) store_id: String,
+    pub(super) driver_instance: String,
+}
+
+impl Link {
+    pub(super) async fn dial(remote: &Remote, store_id: Option<&str>) -> Result<Self> {
+        let control = connect(remote).await?;
+        let hello = handshake(&control, remote, store_id).await?;
+        let mut data = Vec::with_capacity(DATA_CONNECTIONS);
+        for _ in 0..DATA_CONNECTIONS {
+            let channel = connect(remote).await?;
+            let same = handshake(&channel, remote, Some(&hello.store_id)).await?.driver_instance
+                == hello.driver_instance;
+            if !same {
+                return Err(DriverError::new(
+                    Reason::BackendUnavailable,
+                    "the driver was replaced while it was dialled",
+                ));
+            }
+            data.push(channel);
+        }
+        let description = wire::description_in(&hello)?;
+        warn_of_skew(&hello);
+        Ok(Self {
+            control,
+            data,
+            next: AtomicUsize::new(0),
+            description,
+            store_id: hello.store_id,
+            driver_instance: hello.driver_instance,
+        })
+    }
+
+    pub(super) fn identity(&self) -> IdentityServiceClient<Channel> {
+        IdentityServiceClient::new(self.control.clone())
+    }
+
+    /// For unary calls.
+    pub(super) fn control(&self) -> StorageServiceClient<Channel> {
+        storage(self.control.clone())
+    }
+
+    /// For streams, each data connection in turn.
+    pub(super) fn data(&self) -> StorageServiceClient<Channel> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.data.len();
+        storage(self.data[turn].clone())
+    }
+
+    pub(super) async fn probe(&self) -> Result<Probe> {
+        let answer =
+            self.identity().probe(v1::ProbeRequest {}).await.map_err(|status| wire::from_status(&status))?;
+        Ok(wire::probe_in(answer.into_inner()))
+    }
+
+    /// Whether the driver says that its backend can be used.
+    pub(super) async fn is_well(&self) -> Result<bool> {
+        self.probe().await.map(|probe| probe.state != ProbeState::Starting)
+    }
+}
+
+fn storage(channel: Channel) -> StorageServiceClient<Channel> {
+    StorageServiceClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE)
+}
+
+async fn connect(remote: &Remote) -> Result<Channel> {
+    let unreachable = |error: &dyn std::fmt::Display| {
+        DriverError::new(
+            Reason::BackendUnavailable,
+            format!("cannot reach the driver at {}: {error}", remote.endpoint),
+        )
+    };
+    let connection = dial(&remote.endpoint, remote.trusted).await.map_err(|error| unreachable(&error))?;
+    let once: Arc<Mutex<Option<Connection>>> = Arc::new(Mutex::new(Some(connection)));
+    let connector = tower::service_fn(move |_| {
+        let connection = once.lock().ok().and_then(|mut slot| slot.take());
+        std::future::ready(
+            connection.map(TokioIo::new).ok_or_else(|| std::io::Error::other("the connection ended")),
+        )
+    });
+    let mut endpoint = tonic::transport::Endpoint::from_static("http://driver")
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME);
+    if matches!(remote.endpoint, Endpoint::Tcp(_)) {
+        // The kernel reports the death of a unix socket's peer; that of a TCP peer only shows to somebody who asks.
+        endpoint = endpoint
+            .http2_keep_alive_interval(std::time::Duration::from_secs(30))
+            .keep_alive_while_idle(true);
+    }
+    endpoint.connect_with_connector(connector).await.map_err(|error| unreachable(&error))
+}
+
+async fn handshake(
+    channel: &Channel,
+    remote: &Remote,
+    store_id: Option<&str>,
+) -> Result<v1::HandshakeResponse> {
+    let request = v1::HandshakeRequest {
+        supported: vec![PROTOCOL],
+        core_version: env!("CARGO_PKG_VERSION").to_owned(),
+        core_instance: remote.core_instance.clone(),
+        expected_store_id: store_id.filter(|id| !id.is_empty()).map(str::to_owned),
+    };
+    let call = async {
+        let answer = IdentityServiceClient::new(channel.clone()).handshake(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| wire::from_status(&status))
+    };
+    let answer = super::retry::within(remote.deadlines.probe, call).await?;
+    match answer.selected {
+        Some(version) if version.major == PROTOCOL.major => Ok(answer),
+        _ => Err(DriverError::new(
+            Reason::VersionMismatch,
+            "the driver selected a protocol version that was not offered",
+        )),
+    }
+}
+
+fn warn_of_skew(hello: &v1::HandshakeResponse) {
+    let Some(theirs) = hello.now.and_then(|now| std::time::SystemTime::try_from(now).ok()) else { return };
+    let ours = std::time::SystemTime::now();
+    let skew = ours.duration_since(theirs).unwrap_or_else(|behind| behind.duration());
+    if skew > std::time::Duration::from_secs(60) {
+        tracing::warn!(
+            driver = hello.driver_name,
+            skew_seconds = skew.as_secs(),
+            "the driver's clock differs from ours"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! Deadlines and repeats of unary calls: up to four attempts with jittered back-off, within one deadline for all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Deadlines;
+use super::link::Link;
+use super::supervisor::Supervised;
+use crate::error::{DriverError, Reason, Result};
+use crate::wire;
+
+const ATTEMPTS: u32 = 4;
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+/// What may be done again after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// The call is idempotent.
+    Freely,
+    /// Only when it certainly had no effect.
+    UnlessUnknown,
+}
+
+/// Bounds one attempt.
+pub(super) async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(deadline, call).await.unwrap_or_else(|_| {
+        let message = format!("the driver did not answer within {} s", deadline.as_secs_f32());
+        Err(DriverError::new(Reason::Timeout, message)
+            .with_unknown_outcome()
+            .with_retry_after(Some(Duration::from_secs(2))))
+    })
+}
+
+/// Calls until it succeeds, must not be repeated, or the time is up.
+pub(super) async fn call<T, F>(
+    supervised: &Supervised,
+    deadlines: &Deadlines,
+    repeat: Repeat,
+    attempt: impl Fn(Arc<Link>) -> F,
+) -> Result<T>
+where
+    F: Future<Output = std::result::Result<tonic::Response<T>, tonic::Status>>,
+{
+    let end = Instant::now() + deadlines.call_with_retries;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let left = end.saturating_duration_since(Instant::now()).min(deadlines.call);
+        let outcome = match supervised.link(left).await {
+            Err(error) => Err(error),
+            Ok(link) => {
+                let call = async { attempt(link.clone()).await.map_err(|status| wire::from_status(&status)) };
+                let outcome = within(left, call).await;
+                supervised.note(&link, &outcome);
+                outcome
+            }
+        };
+        let error = match outcome {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(error) => error,
+        };
+        let pause = error
+            .retry_after()
+            .filter(|_| error.reason() == Reason::RateLimited)
+            .unwrap_or_else(|| backoff(tries));
+        if tries == ATTEMPTS || !may_repeat(repeat, &error) || Instant::now() + pause >= end {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn may_repeat(repeat: Repeat, error: &DriverError) -> bool {
+    error.is_transient()
+        && error.reason() != Reason::Conflict
+        && (repeat == Repeat::Freely || !error.is_outcome_unknown())
+}
+
+/// Doubles with each try, with full jitter.
+fn backoff(tries: u32) -> Duration {
+    let most = FIRST_BACKOFF * 2_u32.saturating_pow(tries.saturating_sub(1));
+    let mut random = [0_u8; 2];
+    let share = getrandom::fill(&mut random).map_or(u16::MAX / 2, |()| u16::from_le_bytes(random));
+    most.mul_f64(f64::from(share) / f64::from(u16::MAX))
+}

@@ -1,0 +1,205 @@
+//! A write stream, as the core sees it. At most two pieces wait in the core; a driver that takes nothing for the stall
+//! deadline fails the stream, and the session stays at its last mark.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use longshore_driver_proto::v1;
+use longshore_driver_proto::v1::write_stream_request::Msg;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::Deadlines;
+use super::link::Link;
+use super::reading::Progress;
+use super::retry::{self, Repeat};
+use super::supervisor::Supervised;
+use crate::driver::{Ack, OpenMode, OpenUpload, Upload, UploadState, UploadStream};
+use crate::error::{DriverError, Reason, Result};
+use crate::wire;
+
+/// Pieces between the caller and the connection.
+const QUEUE: usize = 2;
+
+pub(super) struct RemoteUpload {
+    messages: mpsc::Sender<v1::WriteStreamRequest>,
+    answers: Streaming<v1::WriteStreamResponse>,
+    supervised: Arc<Supervised>,
+    link: Arc<Link>,
+    deadlines: Deadlines,
+    progress: Progress,
+    max_chunk: usize,
+    received: u64,
+    durable: u64,
+}
+
+pub(super) async fn open(
+    supervised: &Arc<Supervised>,
+    deadlines: &Deadlines,
+    open: OpenUpload,
+) -> Result<(Upload, RemoteUpload)> {
+    let message = v1::WriteStreamRequest { msg: Some(Msg::Open(open_out(&open))) };
+    // A repeated create of the same session by the same writer is the same create (contract clause U2).
+    let (messages, answers, upload, link) = retry::call(supervised, deadlines, Repeat::Freely, |link| {
+        let message = message.clone();
+        async move {
+            let (messages, queue) = mpsc::channel(QUEUE);
+            let _ = messages.send(message).await;
+            let mut answers = link.data().write_stream(ReceiverStream::new(queue)).await?.into_inner();
+            let upload = match answers.message().await?.and_then(|answer| answer.msg) {
+                Some(v1::write_stream_response::Msg::Opened(upload)) => upload,
+                _ => return Err(tonic::Status::internal("the driver did not answer open with opened")),
+            };
+            Ok(tonic::Response::new((messages, answers, upload, link)))
+        }
+    })
+    .await?;
+    let upload = wire::upload_in(Some(upload))?;
+    let stream = RemoteUpload {
+        messages,
+        answers,
+        supervised: supervised.clone(),
+        max_chunk: link.description.limits.max_chunk as usize,
+        link,
+        deadlines: deadlines.clone(),
+        progress: Progress::new(deadlines.stall),
+        received: upload.durable,
+        durable: upload.durable,
+    };
+    Ok((upload, stream))
+}
+
+fn open_out(open: &OpenUpload) -> v1::WriteOpen {
+    use v1::write_open::{Create, Mode, Resume};
+    let mode = match &open.mode {
+        OpenMode::Create { key, size_hint, bookmark } => Mode::Create(Create {
+            key: key.as_str().to_owned(),
+            size_hint: *size_hint,
+            bookmark: bookmark.clone(),
+        }),
+        OpenMode::Resume => Mode::Resume(Resume {}),
+    };
+    v1::WriteOpen {
+        upload_id: open.id.as_str().to_owned(),
+        fence: Some(wire::fence_out(&open.fence)),
+        mode: Some(mode),
+    }
+}
+
+impl RemoteUpload {
+    /// Hands a message over, and takes in what the driver says meanwhile: an error may be the reason why it takes nothing.
+    async fn send(&mut self, msg: Msg) -> Result<()> {
+        let mut message = Some(v1::WriteStreamRequest { msg: Some(msg) });
+        while message.is_some() {
+            let sending = async {
+                tokio::select! {
+                    biased;
+                    answer = self.answers.message() => Ok(Some(answer)),
+                    place = self.messages.reserve() => {
+                        let place = place.map_err(|_| broken())?;
+                        if let Some(message) = message.take() {
+                            place.send(message);
+                        }
+                        Ok(None)
+                    }
+                }
+            };
+            let outcome = self.progress.within(sending).await;
+            let outcome = outcome.and_then(|answer| answer.map_or(Ok(None), |answer| take(answer).map(Some)));
+            self.supervised.note(&self.link, &outcome);
+            if let Some(answer) = outcome? {
+                self.acknowledge(&answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, answer: &Answer) -> Result<()> {
+        match answer {
+            Answer::Ack(ack) => {
+                self.durable = ack.durable;
+                Ok(())
+            }
+            Answer::Committed(_) => {
+                Err(DriverError::new(Reason::DriverBug, "a commit that nobody asked for"))
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Answer> {
+        take(self.answers.message().await)
+    }
+}
+
+enum Answer {
+    Ack(v1::WriteAck),
+    Committed(Box<v1::Upload>),
+}
+
+fn take(answer: std::result::Result<Option<v1::WriteStreamResponse>, tonic::Status>) -> Result<Answer> {
+    use v1::write_stream_response::Msg;
+    match answer.map_err(|status| wire::from_status(&status))?.map(|answer| answer.msg) {
+        Some(Some(Msg::Ack(ack))) => Ok(Answer::Ack(ack)),
+        Some(Some(Msg::Committed(upload))) => Ok(Answer::Committed(Box::new(upload))),
+        Some(_) => Err(DriverError::new(Reason::DriverBug, "an unexpected message in a write stream")),
+        None => Err(broken()),
+    }
+}
+
+fn broken() -> DriverError {
+    DriverError::new(Reason::BackendUnavailable, "the driver ended the write stream").with_unknown_outcome()
+}
+
+#[async_trait]
+impl UploadStream for RemoteUpload {
+    async fn write(&mut self, mut data: Bytes) -> Result<()> {
+        while !data.is_empty() {
+            let piece = data.split_to(data.len().min(self.max_chunk));
+            let size = piece.len() as u64;
+            let crc32c = Some(crc32c::crc32c(&piece));
+            self.send(Msg::Chunk(v1::WriteChunk { offset: self.received, data: piece, crc32c })).await?;
+            self.received += size;
+            self.progress.made(size);
+        }
+        Ok(())
+    }
+
+    async fn mark(&mut self, bookmark: Bytes, flush: bool) -> Result<Ack> {
+        self.send(Msg::Mark(v1::WriteMark { offset: self.received, bookmark, flush })).await?;
+        let mut acknowledged = false;
+        while flush && !(acknowledged && self.durable >= self.received) {
+            let before = self.durable;
+            let answer = retry::within(self.deadlines.stall, self.next()).await;
+            self.supervised.note(&self.link, &answer);
+            self.acknowledge(&answer?)?;
+            acknowledged = true;
+            if self.durable < before {
+                return Err(DriverError::new(Reason::DriverBug, "a durable offset went back"));
+            }
+        }
+        Ok(Ack { received: self.received, durable: self.durable })
+    }
+
+    async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Upload> {
+        self.send(Msg::Commit(v1::WriteCommit { size, bookmark })).await?;
+        let end = tokio::time::Instant::now() + self.deadlines.commit;
+        loop {
+            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            let answer = retry::within(left, self.next()).await;
+            self.supervised.note(&self.link, &answer);
+            match answer? {
+                Answer::Ack(ack) => self.durable = ack.durable,
+                Answer::Committed(upload) => {
+                    let upload = wire::upload_in(Some(*upload))?;
+                    return if upload.state == UploadState::Committed && upload.durable == size {
+                        Ok(upload)
+                    } else {
+                        Err(DriverError::new(Reason::DriverBug, "a commit was answered with another size"))
+                    };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,594 @@
+//! Any [`Driver`] as a service on a socket. Owns what is the same for every driver: the handshake, the checks that the
+//! contract asks of each request, the order of a write stream's messages, and the HTTP/2 settings of this end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt;
+use longshore_driver_proto::v1;
+use longshore_driver_proto::v1::identity_service_server::{IdentityService, IdentityServiceServer};
+use longshore_driver_proto::v1::storage_service_server::{StorageService, StorageServiceServer};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::driver::{
+    Condition, Driver, ListQuery, OpenMode, OpenUpload, ReadRange, SignRequest, UploadId, UploadQuery,
+    UploadStream,
+};
+use crate::endpoint::{Connection, Listener};
+use crate::error::{Detail, DriverError, Optional as _, Reason, Result};
+use crate::key::{Key, KeyPrefix};
+use crate::wire;
+
+/// The one version this SDK speaks.
+pub const PROTOCOL: v1::Version = v1::Version { major: 1, minor: 0 };
+/// No message is larger (rule R6).
+pub(crate) const MAX_MESSAGE: usize = 5 * 1024 * 1024;
+/// Measured best for pieces of 256 KiB (docs/adr/0002).
+pub(crate) const FRAME: u32 = 256 * 1024;
+/// What may wait unread of one upload.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// Large enough that no stream that is slow holds up the others of its connection (docs/adr/0002).
+pub(crate) const CONNECTION_WINDOW: u32 = 1 << 30;
+const DELETE_MAX: usize = 1000;
+const DELETE_AT_ONCE: usize = 16;
+
+/// Serves `driver` until `shutdown` resolves; calls under way may finish for `grace`.
+///
+/// # Errors
+/// When the socket fails.
+pub async fn serve(
+    driver: Arc<dyn Driver>,
+    listener: Listener,
+    shutdown: impl Future<Output = ()>,
+    grace: Duration,
+) -> std::result::Result<(), tonic::transport::Error> {
+    let service = Service::new(driver)?;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<StorageServiceServer<Service>>().await;
+    let storage = StorageServiceServer::new(service.clone())
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tonic::transport::Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
+        .add_service(health)
+        .add_service(IdentityServiceServer::new(service.clone()))
+        .add_service(storage)
+        .serve_with_incoming_shutdown(accept(listener), async {
+            let _ = stopped.await;
+        });
+    tokio::pin!(server);
+    tokio::select! {
+        ended = &mut server => return ended,
+        () = shutdown => {}
+    }
+    service.draining.store(true, Ordering::Relaxed);
+    let _ = stop.send(());
+    tokio::time::timeout(grace, server).await.unwrap_or(Ok(()))
+}
+
+fn accept(listener: Listener) -> impl futures_util::Stream<Item = std::io::Result<Connection>> {
+    futures_util::stream::unfold(
+        listener,
+        |listener| async move { Some((listener.accept().await, listener)) },
+    )
+}
+
+#[derive(Clone)]
+struct Service {
+    driver: Arc<dyn Driver>,
+    instance: Arc<str>,
+    draining: Arc<AtomicBool>,
+}
+
+impl Service {
+    fn new(driver: Arc<dyn Driver>) -> std::result::Result<Self, tonic::transport::Error> {
+        let instance = UploadId::random()
+            .map_or_else(|_| format!("{:?}", SystemTime::now()), |id| id.as_str().to_owned());
+        Ok(Self { driver, instance: instance.into(), draining: Arc::new(AtomicBool::new(false)) })
+    }
+
+    async fn store_id(&self) -> Result<String> {
+        match self.driver.get(&Key::store_id()).await.optional()? {
+            None => Ok(String::new()),
+            Some((_, content)) => {
+                String::from_utf8(content.to_vec()).map(|text| text.trim_end().to_owned()).map_err(|_| {
+                    DriverError::new(Reason::IoError, "the store id in the store is damaged: it is no text")
+                })
+            }
+        }
+    }
+
+    async fn handshake(&self, request: v1::HandshakeRequest) -> Result<v1::HandshakeResponse> {
+        if !request.supported.iter().any(|version| version.major == PROTOCOL.major) {
+            return Err(DriverError::new(
+                Reason::VersionMismatch,
+                format!("this driver speaks protocol version {}.{} only", PROTOCOL.major, PROTOCOL.minor),
+            ));
+        }
+        let store_id = self.store_id().await?;
+        if let Some(expected) = request.expected_store_id.filter(|expected| *expected != store_id) {
+            let found =
+                if store_id.is_empty() { "one that was never initialised".to_owned() } else { store_id };
+            return Err(DriverError::new(
+                Reason::StoreMismatch,
+                format!("the core expects store {expected}, here is {found}"),
+            ));
+        }
+        let description = self.driver.description();
+        tracing::debug!(core = request.core_instance, version = request.core_version, "handshake");
+        Ok(v1::HandshakeResponse {
+            selected: Some(PROTOCOL),
+            driver_name: description.name,
+            driver_version: description.version,
+            driver_instance: self.instance.to_string(),
+            store_id,
+            capabilities: Some(wire::capabilities_out(&description.capabilities)),
+            limits: Some(wire::limits_out(&description.limits)),
+            now: Some(SystemTime::now().into()),
+        })
+    }
+
+    async fn put(&self, request: v1::PutRequest) -> Result<v1::PutResponse> {
+        use v1::put_request::Condition as Wire;
+        let condition = match request.condition {
+            Some(Wire::Always(_)) => Condition::Always,
+            Some(Wire::IfAbsent(_)) => Condition::IfAbsent,
+            Some(Wire::IfMatch(etag)) => Condition::IfMatch(etag),
+            None => {
+                return Err(wire::misunderstood(
+                    "a put without a condition that this driver knows (rule R2)",
+                ));
+            }
+        };
+        let key = Key::parse_with_store_id(&request.key)?;
+        self.check_put(&key, &condition, request.content.len())?;
+        if key.is_store_id() && !self.driver.description().capabilities.put_if_absent {
+            return self.put_store_id_once(key, request.content).await;
+        }
+        let object = self.driver.put(&key, request.content, condition).await?;
+        Ok(v1::PutResponse { object: Some(wire::object_out(object)) })
+    }
+
+    fn check_put(&self, key: &Key, condition: &Condition, size: usize) -> Result<()> {
+        let description = self.driver.description();
+        if size > description.limits.max_inline as usize {
+            return Err(DriverError::new(
+                Reason::TooLarge,
+                format!(
+                    "a put of {size} bytes at {key}: at most {} go in one message, more needs an upload",
+                    description.limits.max_inline
+                ),
+            ));
+        }
+        let supported = match condition {
+            Condition::Always => !key.is_store_id(),
+            Condition::IfAbsent => description.capabilities.put_if_absent || key.is_store_id(),
+            Condition::IfMatch(_) => description.capabilities.put_if_match && !key.is_store_id(),
+        };
+        if supported {
+            return Ok(());
+        }
+        Err(DriverError::new(
+            Reason::NotSupported,
+            format!("a put at {key} with a condition that this driver did not declare"),
+        ))
+    }
+
+    /// For backends without an atomic if-absent: a store's id is made by one operator, once (rule R8).
+    async fn put_store_id_once(&self, key: Key, content: bytes::Bytes) -> Result<v1::PutResponse> {
+        if self.driver.stat(&key).await.optional()?.is_some() {
+            return Err(DriverError::new(Reason::KeyExists, "this store has an id already"));
+        }
+        let object = self.driver.put(&key, content, Condition::Always).await?;
+        Ok(v1::PutResponse { object: Some(wire::object_out(object)) })
+    }
+
+    async fn delete_one(&self, item: v1::delete_request::Item) -> v1::delete_response::Outcome {
+        let deleted = match Key::parse(&item.key) {
+            Err(error) => Err(error.into()),
+            Ok(_) if item.if_match.is_some() && !self.driver.description().capabilities.delete_if_match => {
+                Err(DriverError::new(Reason::NotSupported, "a conditional delete"))
+            }
+            Ok(key) => self.driver.delete(&key, item.if_match.as_deref()).await,
+        };
+        match deleted {
+            Ok(existed) => v1::delete_response::Outcome { existed, code: 0, reason: String::new() },
+            Err(error) => v1::delete_response::Outcome {
+                existed: false,
+                code: wire::code(error.reason()) as i32,
+                reason: error.reason().as_str().to_owned(),
+            },
+        }
+    }
+
+    async fn list(&self, request: v1::ListRequest) -> Result<v1::ListResponse> {
+        let max = self.driver.description().limits.max_page;
+        let limit = if request.limit == 0 { max } else { request.limit.min(max) };
+        let query = ListQuery {
+            prefix: KeyPrefix::parse(&request.prefix)?,
+            recursive: request.recursive,
+            start_after: request.start_after,
+            limit: limit as usize,
+        };
+        let page = self.driver.list(&query).await?;
+        Ok(v1::ListResponse {
+            entries: page.entries.into_iter().map(wire::entry_out).collect(),
+            more: page.more,
+        })
+    }
+
+    async fn list_uploads(&self, request: v1::ListUploadsRequest) -> Result<v1::ListUploadsResponse> {
+        let max = self.driver.description().limits.max_page;
+        let limit = if request.limit == 0 { max } else { request.limit.min(max) };
+        let idle_since = request.idle_since.and_then(|time| SystemTime::try_from(time).ok());
+        let query = UploadQuery { start_after: request.start_after, limit: limit as usize, idle_since };
+        let page = self.driver.list_uploads(&query).await?;
+        Ok(v1::ListUploadsResponse {
+            uploads: page.entries.into_iter().map(wire::upload_out).collect(),
+            more: page.more,
+        })
+    }
+
+    fn refuse_while_draining(&self) -> Result<()> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(DriverError::new(
+                Reason::Draining,
+                "the driver is about to stop and takes no new sessions",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The answer to a unary call.
+fn answer<T>(result: Result<T>) -> std::result::Result<Response<T>, Status> {
+    result.map(Response::new).map_err(|error| {
+        if matches!(error.reason(), Reason::IoError | Reason::DriverBug | Reason::NoSpace) {
+            tracing::error!(%error, "call failed");
+        }
+        wire::to_status(&error)
+    })
+}
+
+#[tonic::async_trait]
+impl IdentityService for Service {
+    async fn handshake(
+        &self,
+        request: Request<v1::HandshakeRequest>,
+    ) -> std::result::Result<Response<v1::HandshakeResponse>, Status> {
+        answer(self.handshake(request.into_inner()).await)
+    }
+
+    async fn probe(
+        &self,
+        _: Request<v1::ProbeRequest>,
+    ) -> std::result::Result<Response<v1::ProbeResponse>, Status> {
+        answer(self.driver.probe().await.map(wire::probe_out))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<v1::DrainRequest>,
+    ) -> std::result::Result<Response<v1::DrainResponse>, Status> {
+        self.draining.store(true, Ordering::Relaxed);
+        let grace = wire::duration(request.into_inner().grace.as_ref()).unwrap_or_default();
+        answer(
+            self.driver.drain(grace).await.map(|sessions_left_open| v1::DrainResponse { sessions_left_open }),
+        )
+    }
+}
+
+#[tonic::async_trait]
+impl StorageService for Service {
+    async fn stat(
+        &self,
+        request: Request<v1::StatRequest>,
+    ) -> std::result::Result<Response<v1::StatResponse>, Status> {
+        answer(
+            async {
+                let object = self.driver.stat(&Key::parse_with_store_id(&request.into_inner().key)?).await?;
+                Ok(v1::StatResponse { object: Some(wire::object_out(object)) })
+            }
+            .await,
+        )
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> std::result::Result<Response<v1::GetResponse>, Status> {
+        answer(
+            async {
+                let (object, content) =
+                    self.driver.get(&Key::parse_with_store_id(&request.into_inner().key)?).await?;
+                Ok(v1::GetResponse { object: Some(wire::object_out(object)), content })
+            }
+            .await,
+        )
+    }
+
+    async fn put(
+        &self,
+        request: Request<v1::PutRequest>,
+    ) -> std::result::Result<Response<v1::PutResponse>, Status> {
+        answer(self.put(request.into_inner()).await)
+    }
+
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> std::result::Result<Response<v1::DeleteResponse>, Status> {
+        let items = request.into_inner().items;
+        if items.len() > DELETE_MAX {
+            return answer(Err(wire::misunderstood("a delete names at most 1000 keys")));
+        }
+        let outcomes = futures_util::stream::iter(items)
+            .map(|item| self.delete_one(item))
+            .buffered(DELETE_AT_ONCE)
+            .collect()
+            .await;
+        answer(Ok(v1::DeleteResponse { outcomes }))
+    }
+
+    async fn r#move(
+        &self,
+        request: Request<v1::MoveRequest>,
+    ) -> std::result::Result<Response<v1::MoveResponse>, Status> {
+        let request = request.into_inner();
+        answer(
+            async {
+                let object =
+                    self.driver.rename(&Key::parse(&request.from)?, &Key::parse(&request.to)?).await?;
+                Ok(v1::MoveResponse { object: Some(wire::object_out(object)) })
+            }
+            .await,
+        )
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> std::result::Result<Response<v1::ListResponse>, Status> {
+        answer(self.list(request.into_inner()).await)
+    }
+
+    type ReadStreamStream =
+        futures_util::stream::BoxStream<'static, std::result::Result<v1::ReadStreamResponse, Status>>;
+
+    async fn read_stream(
+        &self,
+        request: Request<v1::ReadStreamRequest>,
+    ) -> std::result::Result<Response<Self::ReadStreamStream>, Status> {
+        let request = request.into_inner();
+        answer(
+            async {
+                let key = Key::parse(&request.key)?;
+                let if_match = Some(request.if_match).filter(|etag| !etag.is_empty());
+                let range = ReadRange { offset: request.offset, length: request.length, if_match };
+                let reading = self.driver.read(&key, range).await?;
+                let first = v1::ReadStreamResponse {
+                    object: Some(wire::object_out(reading.object)),
+                    offset: request.offset,
+                    ..Default::default()
+                };
+                let pieces = reading.bytes.scan(request.offset, |offset, piece| {
+                    let piece =
+                        piece.map(|data| read_piece(offset, data)).map_err(|error| wire::to_status(&error));
+                    std::future::ready(Some(piece))
+                });
+                Ok(futures_util::stream::once(std::future::ready(Ok(first))).chain(pieces).boxed())
+            }
+            .await,
+        )
+    }
+
+    type WriteStreamStream = ReceiverStream<std::result::Result<v1::WriteStreamResponse, Status>>;
+
+    async fn write_stream(
+        &self,
+        request: Request<Streaming<v1::WriteStreamRequest>>,
+    ) -> std::result::Result<Response<Self::WriteStreamStream>, Status> {
+        let (answers, stream) = mpsc::channel(4);
+        let session =
+            WriteSession { service: self.clone(), messages: request.into_inner(), answers: answers.clone() };
+        tokio::spawn(async move {
+            if let Err(error) = session.run().await {
+                tracing::debug!(%error, "write stream ended");
+                let _ = answers.send(Err(wire::to_status(&error))).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn get_upload(
+        &self,
+        request: Request<v1::GetUploadRequest>,
+    ) -> std::result::Result<Response<v1::GetUploadResponse>, Status> {
+        answer(
+            async {
+                let upload =
+                    self.driver.get_upload(&UploadId::parse(&request.into_inner().upload_id)?).await?;
+                Ok(v1::GetUploadResponse { upload: Some(wire::upload_out(upload)) })
+            }
+            .await,
+        )
+    }
+
+    async fn list_uploads(
+        &self,
+        request: Request<v1::ListUploadsRequest>,
+    ) -> std::result::Result<Response<v1::ListUploadsResponse>, Status> {
+        answer(self.list_uploads(request.into_inner()).await)
+    }
+
+    async fn end_upload(
+        &self,
+        request: Request<v1::EndUploadRequest>,
+    ) -> std::result::Result<Response<v1::EndUploadResponse>, Status> {
+        let request = request.into_inner();
+        answer(
+            async {
+                let fence = wire::fence_in(request.fence)?;
+                let existed = self.driver.end_upload(&UploadId::parse(&request.upload_id)?, &fence).await?;
+                Ok(v1::EndUploadResponse { existed })
+            }
+            .await,
+        )
+    }
+
+    async fn sign(
+        &self,
+        request: Request<v1::SignRequest>,
+    ) -> std::result::Result<Response<v1::SignResponse>, Status> {
+        let request = request.into_inner();
+        answer(
+            async {
+                let ttl = wire::duration(request.ttl.as_ref()).unwrap_or_default();
+                let wish = SignRequest { head: request.head, ttl, content_type: request.content_type };
+                let signed = self.driver.sign(&Key::parse(&request.key)?, &wish).await?;
+                Ok(signed.map_or_else(v1::SignResponse::default, |signed| v1::SignResponse {
+                    url: signed.url,
+                    expires: Some(signed.expires.into()),
+                }))
+            }
+            .await,
+        )
+    }
+}
+
+fn read_piece(offset: &mut u64, data: bytes::Bytes) -> v1::ReadStreamResponse {
+    let piece =
+        v1::ReadStreamResponse { object: None, offset: *offset, crc32c: Some(crc32c::crc32c(&data)), data };
+    *offset += piece.data.len() as u64;
+    piece
+}
+
+/// One write stream: open, then chunks and marks in order, perhaps a commit.
+struct WriteSession {
+    service: Service,
+    messages: Streaming<v1::WriteStreamRequest>,
+    answers: mpsc::Sender<std::result::Result<v1::WriteStreamResponse, Status>>,
+}
+
+impl WriteSession {
+    async fn run(mut self) -> Result<()> {
+        use v1::write_stream_request::Msg;
+        let Some(Msg::Open(open)) = self.next().await? else {
+            return Err(wire::misunderstood("a write stream begins with open"));
+        };
+        let (upload, mut writer) = self.service.driver.open_upload(self.service.open(open)?).await?;
+        let mut position = Position { received: upload.durable, durable: upload.durable };
+        self.say(v1::write_stream_response::Msg::Opened(wire::upload_out(upload))).await;
+        while let Some(message) = self.next().await? {
+            match message {
+                Msg::Open(_) => return Err(wire::misunderstood("a second open in one write stream")),
+                Msg::Chunk(chunk) => position.write(&mut *writer, chunk, &self.service).await?,
+                Msg::Mark(mark) => {
+                    if let Some(ack) = position.mark(&mut *writer, mark).await? {
+                        self.say(v1::write_stream_response::Msg::Ack(ack)).await;
+                    }
+                }
+                Msg::Commit(commit) => {
+                    let upload = writer.commit(commit.size, commit.bookmark).await?;
+                    self.say(v1::write_stream_response::Msg::Committed(wire::upload_out(upload))).await;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: the core ended the stream or went away; either way the session stays at its last durable mark.
+    async fn next(&mut self) -> Result<Option<v1::write_stream_request::Msg>> {
+        match self.messages.message().await {
+            Ok(None) | Err(_) => Ok(None),
+            Ok(Some(message)) => {
+                message.msg.map(Some).ok_or_else(|| wire::misunderstood("an empty message in a write stream"))
+            }
+        }
+    }
+
+    async fn say(&self, msg: v1::write_stream_response::Msg) {
+        let _ = self.answers.send(Ok(v1::WriteStreamResponse { msg: Some(msg) })).await;
+    }
+}
+
+impl Service {
+    fn open(&self, open: v1::WriteOpen) -> Result<OpenUpload> {
+        let mode = match open.mode {
+            Some(v1::write_open::Mode::Create(create)) => {
+                self.refuse_while_draining()?;
+                OpenMode::Create {
+                    key: Key::parse(&create.key)?,
+                    size_hint: create.size_hint,
+                    bookmark: create.bookmark,
+                }
+            }
+            Some(v1::write_open::Mode::Resume(_)) => OpenMode::Resume,
+            None => {
+                return Err(wire::misunderstood("an open without a mode that this driver knows (rule R2)"));
+            }
+        };
+        Ok(OpenUpload { id: UploadId::parse(&open.upload_id)?, fence: wire::fence_in(open.fence)?, mode })
+    }
+}
+
+/// Where a write stream is.
+struct Position {
+    received: u64,
+    durable: u64,
+}
+
+impl Position {
+    async fn write(
+        &mut self,
+        writer: &mut dyn UploadStream,
+        chunk: v1::WriteChunk,
+        service: &Service,
+    ) -> Result<()> {
+        let max = service.driver.description().limits.max_chunk as usize;
+        if chunk.data.len() > max {
+            return Err(DriverError::new(
+                Reason::TooLarge,
+                format!("a chunk of {} bytes; at most {max} are agreed", chunk.data.len()),
+            ));
+        }
+        self.expect(chunk.offset)?;
+        if chunk.crc32c.is_some_and(|sum| sum != crc32c::crc32c(&chunk.data)) {
+            return Err(DriverError::new(
+                Reason::ChecksumMismatch,
+                format!("the chunk at offset {} arrived damaged", chunk.offset),
+            ));
+        }
+        self.received += chunk.data.len() as u64;
+        writer.write(chunk.data).await
+    }
+
+    /// Acknowledges a flush always, another mark only when it became durable: acks are sparse.
+    async fn mark(
+        &mut self,
+        writer: &mut dyn UploadStream,
+        mark: v1::WriteMark,
+    ) -> Result<Option<v1::WriteAck>> {
+        self.expect(mark.offset)?;
+        let ack = writer.mark(mark.bookmark, mark.flush).await?;
+        let news = mark.flush || ack.durable > self.durable;
+        self.durable = ack.durable;
+        Ok(news.then_some(v1::WriteAck { received: ack.received, durable: ack.durable }))
+    }
+
+    fn expect(&self, offset: u64) -> Result<()> {
+        if offset == self.received {
+            return Ok(());
+        }
+        let detail = Detail::Offsets { received: self.received, durable: self.durable };
+        let message = format!("offset {offset} does not follow; {} bytes were received", self.received);
+        Err(DriverError::new(Reason::OffsetMismatch, message).with_detail(detail))
+    }
+}

@@ -1,0 +1,228 @@
+//! Upload sessions, done once for every backend that has none of its own. Owns their rules: who may write (fences), what
+//! is durable (marks), when an object appears (commit), and when a session goes. Where bytes and records live is a
+//! [`SessionStorage`]'s matter.
+//!
+//! A driver keeps a [`Sessions`] and passes the four upload calls on to it, unchanged.
+
+pub mod dir;
+pub mod journal;
+mod seat;
+pub mod spool;
+pub mod storage;
+mod stream;
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::driver::{
+    Fence, OpenMode, OpenUpload, Page, Upload, UploadId, UploadQuery, UploadState, UploadStream,
+};
+use crate::error::{DriverError, Optional, Reason, Result};
+use crate::key::Key;
+use seat::{Seats, Taken, fenced};
+pub use spool::{Finished, Publish, Spool};
+pub use storage::{Record, SessionHold, SessionStorage};
+
+/// The most a bookmark may have.
+pub const MAX_BOOKMARK: usize = 4096;
+/// How long an older writer may take to let go.
+const HANDOVER: Duration = Duration::from_secs(2);
+const PAGE: usize = 1000;
+
+/// The upload sessions of one store.
+pub struct Sessions<S> {
+    storage: S,
+    seats: Seats,
+    ttl: Duration,
+}
+
+impl<S: SessionStorage> Sessions<S> {
+    /// `ttl`: how long an open session may lie idle ([`crate::driver::Limits::upload_ttl`]).
+    pub fn new(storage: S, ttl: Duration) -> Self {
+        Self { storage, seats: Seats::default(), ttl }
+    }
+
+    /// As [`crate::driver::Driver::open_upload`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_upload(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
+        let OpenUpload { id, fence, mode } = open;
+        if let OpenMode::Create { key, bookmark, .. } = &mode {
+            stream::check_bookmark(bookmark)?;
+            self.check_create(&id, &fence, key).await?;
+        }
+        let taken = self.seats.claim(&id, &fence)?.take(HANDOVER).await?;
+        let mut hold = match mode {
+            OpenMode::Create { key, bookmark, .. } => self.create(&id, &fence, key, bookmark).await?,
+            OpenMode::Resume => self.storage.hold(&id, HANDOVER).await?,
+        };
+        if fence < hold.record().fence {
+            return Err(fenced(&id));
+        }
+        hold.take_over(fence).await?;
+        taken.check()?;
+        let upload = hold.record().to_upload(&id);
+        Ok((upload, Box::new(stream::start(id, hold, taken))))
+    }
+
+    /// What can be refused without telling the present writer to go. Whether a session of this id is there already.
+    async fn check_create(&self, id: &UploadId, fence: &Fence, key: &Key) -> Result<bool> {
+        if let Some(record) = self.storage.read(id).await.optional()? {
+            // A creation whose answer was lost is repeated as it was.
+            let same = record.state == UploadState::Open && record.durable == 0;
+            if same && record.key == *key && record.fence == *fence {
+                return Ok(true);
+            }
+            return Err(DriverError::new(Reason::UploadExists, format!("upload {id} exists; resume it")));
+        }
+        if self.storage.object_at(key).await?.is_some() {
+            return Err(DriverError::new(
+                Reason::KeyExists,
+                format!("there is an object at key {key} already"),
+            ));
+        }
+        Ok(false)
+    }
+
+    async fn create(&self, id: &UploadId, fence: &Fence, key: Key, bookmark: Bytes) -> Result<S::Hold> {
+        if self.check_create(id, fence, &key).await? {
+            return self.storage.hold(id, HANDOVER).await;
+        }
+        let record = Record {
+            state: UploadState::Open,
+            key,
+            fence: fence.clone(),
+            durable: 0,
+            bookmark,
+            updated: SystemTime::now(),
+            object: None,
+        };
+        self.storage.create(id, record).await
+    }
+
+    /// As [`crate::driver::Driver::get_upload`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn get_upload(&self, id: &UploadId) -> Result<Upload> {
+        Ok(self.storage.read(id).await?.to_upload(id))
+    }
+
+    /// As [`crate::driver::Driver::list_uploads`]. A session that can't be read is reported in the log and left out:
+    /// it must not hide the others.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list_uploads(&self, query: &UploadQuery) -> Result<Page<Upload>> {
+        let limit = query.limit.clamp(1, PAGE);
+        let mut entries = Vec::new();
+        let mut after = query.start_after.clone();
+        loop {
+            let ids = self.storage.ids(&after, PAGE).await?;
+            let Some(last) = ids.last() else { return Ok(Page { entries, more: false }) };
+            last.as_str().clone_into(&mut after);
+            for id in ids {
+                let Some(record) = self.read_or_warn(&id).await else { continue };
+                if query.idle_since.is_some_and(|since| record.updated > since) {
+                    continue;
+                }
+                if entries.len() == limit {
+                    return Ok(Page { entries, more: true });
+                }
+                entries.push(record.to_upload(&id));
+            }
+        }
+    }
+
+    async fn read_or_warn(&self, id: &UploadId) -> Option<Record> {
+        self.storage.read(id).await.optional().unwrap_or_else(|error| {
+            tracing::warn!(upload = %id, %error, "an upload session can't be read; it is passed over");
+            None
+        })
+    }
+
+    /// As [`crate::driver::Driver::end_upload`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn end_upload(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
+        let Some(record) = self.storage.read(id).await.optional()? else { return Ok(false) };
+        if *fence < record.fence {
+            return Err(fenced(id));
+        }
+        let _taken: Taken = self.seats.claim(id, fence)?.take(HANDOVER).await?;
+        let Some(hold) = self.storage.hold(id, HANDOVER).await.optional()? else { return Ok(false) };
+        if *fence < hold.record().fence {
+            return Err(fenced(id));
+        }
+        hold.remove().await?;
+        Ok(true)
+    }
+
+    /// Ends open sessions that nobody touched for the time to live, and says how many. A live one is never idle.
+    ///
+    /// # Errors
+    /// When the sessions can't be listed; one that can't be ended is reported in the log and left for the next time.
+    pub async fn expire(&self, now: SystemTime) -> Result<usize> {
+        self.storage.sweep(now).await?;
+        let mut expired = 0;
+        let mut after = String::new();
+        loop {
+            let ids = self.storage.ids(&after, PAGE).await?;
+            let Some(last) = ids.last() else { return Ok(expired) };
+            last.as_str().clone_into(&mut after);
+            for id in ids {
+                let idle = self.read_or_warn(&id).await.is_some_and(|record| self.is_expired(&record, now));
+                if idle {
+                    match self.expire_one(&id, now).await {
+                        Ok(ended) => expired += usize::from(ended),
+                        Err(error) => {
+                            tracing::warn!(upload = %id, %error, "an idle upload session can't be ended")
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn expire_one(&self, id: &UploadId, now: SystemTime) -> Result<bool> {
+        let Some(_taken) = self.seats.take_if_idle(id) else { return Ok(false) };
+        let hold = match self.storage.hold(id, Duration::ZERO).await {
+            Err(error) if matches!(error.reason(), Reason::Conflict | Reason::UploadUnknown) => {
+                return Ok(false);
+            }
+            other => other?,
+        };
+        if !self.is_expired(hold.record(), now) {
+            return Ok(false);
+        }
+        hold.remove().await?;
+        Ok(true)
+    }
+
+    fn is_expired(&self, record: &Record, now: SystemTime) -> bool {
+        let idle = now.duration_since(record.updated).unwrap_or_default();
+        record.state == UploadState::Open && idle > self.ttl
+    }
+
+    /// As [`crate::driver::Driver::drain`]: makes the last marks of live streams durable, and says how many there are.
+    pub async fn drain(&self, grace: Duration) -> u32 {
+        let live = self.seats.live();
+        let open = u32::try_from(live.len()).unwrap_or(u32::MAX);
+        let settle = live.into_iter().map(|commands| async move {
+            let (reply, settled) = oneshot::channel();
+            if commands.send(stream::Command::Settle(reply)).await.is_ok() {
+                // A stream that broke meanwhile has nothing left to settle.
+                let _ = settled.await;
+            }
+        });
+        let all = futures_util::future::join_all(settle);
+        if tokio::time::timeout(grace, all).await.is_err() {
+            tracing::warn!(streams = open, "not every open upload was made durable in time");
+        }
+        open
+    }
+}

@@ -1,0 +1,84 @@
+//! The HTTP edge: a request becomes an [`operation::Operation`], the operation a call of the registry, its outcome a
+//! response. Owns everything that HTTP says and the registry does not know.
+
+mod blobs;
+mod error;
+mod manifests;
+pub mod operation;
+mod referrers;
+mod respond;
+mod tags;
+mod uploads;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::Response;
+
+use crate::registry::Registry;
+use error::ApiError;
+use operation::{Operation, Target};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// Everything under one fallback: the paths of the spec have names of any depth before their fixed parts.
+pub fn router(registry: Arc<Registry>) -> Router {
+    Router::new().fallback(handle).with_state(registry)
+}
+
+async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+    let id = request_id();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let outcome = match operation::parse(&method, request.uri()) {
+        Ok(operation) => answer(&registry, operation, request).await,
+        Err(error) => Err(error.into()),
+    };
+    let mut response = outcome.unwrap_or_else(|error| {
+        error.log(&id, &method, &path);
+        error.into_response(&id)
+    });
+    if method == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
+    response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    tracing::debug!(request = id, %method, path, status = response.status().as_u16(), "answered");
+    response
+}
+
+async fn answer(registry: &Registry, operation: Operation, request: Request) -> Result<Response, ApiError> {
+    let Some(name) = operation.name else { return Ok(respond::empty(StatusCode::OK)) };
+    let repository = registry.repository(&name);
+    let head = request.method() == Method::HEAD;
+    match operation.target {
+        Target::Root => Ok(respond::empty(StatusCode::OK)),
+        Target::GetBlob(digest) if head => blobs::head(&repository, &digest).await,
+        Target::GetBlob(digest) => blobs::get(&repository, &digest, request.headers()).await,
+        Target::DeleteBlob(digest) => blobs::delete(&repository, &digest).await,
+        Target::StartUpload(wish) => uploads::start(registry, repository, wish, request).await,
+        Target::UploadStatus(id) => uploads::status(&repository, &id).await,
+        Target::AppendUpload(id) => uploads::append(repository, id, request).await,
+        Target::FinishUpload(id, digest) => uploads::finish(repository, id, digest, request).await,
+        Target::CancelUpload(id) => uploads::cancel(&repository, &id).await,
+        Target::GetManifest(reference) => manifests::get(&repository, &reference).await,
+        Target::PutManifest(reference, tags) => {
+            manifests::put(registry, repository, reference, tags, request).await
+        }
+        Target::DeleteManifest(reference) => manifests::delete(&repository, &reference).await,
+        Target::ListTags(page) => tags::list(&repository, &page).await,
+        Target::ListReferrers(subject, artifact_type) => {
+            referrers::list(&repository, &subject, artifact_type).await
+        }
+    }
+}
+
+fn request_id() -> String {
+    longshore_driver_sdk::UploadId::random()
+        .map_or_else(|_| "unknown".to_owned(), |id| id.as_str()[..16].to_owned())
+}

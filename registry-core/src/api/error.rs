@@ -1,0 +1,252 @@
+//! The one table from what went wrong to what a client is told: status, code, sentence. 4xx bodies say what the client did;
+//! 5xx bodies carry the request id only, and what happened stands in the log.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use longshore_driver_sdk::{DriverError, Reason};
+use serde_json::json;
+
+use super::operation::RouteError;
+use super::respond;
+use crate::oci::{DigestProblem, ErrorCode, ManifestProblem};
+use crate::registry::RegistryError;
+
+/// What clients are told to wait when the store says nothing better, in seconds.
+const RETRY_AFTER: u64 = 5;
+
+#[derive(Debug)]
+pub(super) enum ApiError {
+    Route(RouteError),
+    Registry(RegistryError),
+    /// With the upload that it is about, so that the client finds back.
+    Upload(RegistryError, String),
+    Request(RequestProblem),
+}
+
+/// A header or body that can't be what it must be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestProblem {
+    #[error("{0}")]
+    ContentRange(#[from] crate::oci::InvalidContentRange),
+    #[error("Content-Length says {length}, but the range of the chunk has {range} bytes")]
+    LengthDiffers { length: u64, range: u64 },
+    #[error("the body broke off: {0}")]
+    Body(String),
+    #[error("the request was dropped before it was answered")]
+    Dropped,
+}
+
+impl From<RouteError> for ApiError {
+    fn from(error: RouteError) -> Self {
+        Self::Route(error)
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl From<RequestProblem> for ApiError {
+    fn from(error: RequestProblem) -> Self {
+        Self::Request(error)
+    }
+}
+
+/// One row of the table.
+struct Told {
+    status: StatusCode,
+    code: ErrorCode,
+    detail: serde_json::Value,
+}
+
+fn told(status: StatusCode, code: ErrorCode) -> Told {
+    Told { status, code, detail: serde_json::Value::Null }
+}
+
+impl ApiError {
+    fn told(&self) -> Told {
+        match self {
+            Self::Route(error) => route(error),
+            Self::Registry(error) | Self::Upload(error, _) => registry(error),
+            Self::Request(RequestProblem::ContentRange(_)) => {
+                told(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid)
+            }
+            Self::Request(RequestProblem::LengthDiffers { .. }) => {
+                told(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid)
+            }
+            Self::Request(RequestProblem::Body(_)) => {
+                told(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid)
+            }
+            Self::Request(RequestProblem::Dropped) => {
+                told(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)
+            }
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::Route(error) => error.to_string(),
+            Self::Registry(error) | Self::Upload(error, _) => error.to_string(),
+            Self::Request(error) => error.to_string(),
+        }
+    }
+
+    pub(super) fn log(&self, request: &str, method: &Method, path: &str) {
+        let status = self.told().status;
+        let error = self.sentence();
+        if status.is_server_error() {
+            tracing::error!(request, %method, path, status = status.as_u16(), error, "request failed");
+        } else {
+            tracing::debug!(request, %method, path, status = status.as_u16(), error, "request refused");
+        }
+    }
+
+    pub(super) fn into_response(self, request: &str) -> Response {
+        let Told { status, code, detail } = self.told();
+        let message = if status.is_server_error() {
+            format!(
+                "the registry could not do this now; the operator finds the reason in its log under request {request}"
+            )
+        } else {
+            self.sentence()
+        };
+        let mut error = json!({"code": code.as_str(), "message": message});
+        if !detail.is_null() {
+            error["detail"] = detail;
+        }
+        let mut response = Response::new(Body::from(json!({"errors": [error]}).to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after()));
+        }
+        if let Self::Upload(error, location) = &self {
+            respond::set(headers, header::LOCATION, location);
+            if let RegistryError::OffsetMismatch { durable } = error {
+                respond::set_upload_range(headers, *durable);
+            }
+        }
+        response
+    }
+
+    fn retry_after(&self) -> u64 {
+        match self {
+            Self::Registry(RegistryError::Storage(error))
+            | Self::Upload(RegistryError::Storage(error), _) => {
+                error.retry_after().map_or(RETRY_AFTER, |delay| delay.as_secs().max(1))
+            }
+            _ => RETRY_AFTER,
+        }
+    }
+}
+
+fn route(error: &RouteError) -> Told {
+    match error {
+        RouteError::NoSuchPath => told(StatusCode::NOT_FOUND, ErrorCode::Unsupported),
+        RouteError::Method(_) => told(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+        RouteError::Name(_) => told(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
+        RouteError::Digest(DigestProblem::Malformed(_) | DigestProblem::Unsupported(_))
+        | RouteError::NoDigest => told(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
+        RouteError::Tag(_) => told(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
+        RouteError::UploadId(_) => told(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
+        RouteError::PageSize(_) => told(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+        RouteError::TooManyTags => told(StatusCode::URI_TOO_LONG, ErrorCode::ManifestInvalid),
+    }
+}
+
+fn registry(error: &RegistryError) -> Told {
+    use RegistryError as E;
+    match error {
+        E::BlobUnknown(digest) => {
+            Told { detail: json!({"digest": digest}), ..told(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown) }
+        }
+        E::UploadUnknown(_) => told(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
+        E::UploadFinished(_) | E::Body(_) => told(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+        E::OffsetMismatch { .. } | E::UploadTakenOver => {
+            told(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid)
+        }
+        E::DigestMismatch { .. } | E::FinishedAs(_) | E::ManifestDigestMismatch { .. } => {
+            told(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid)
+        }
+        E::ChunkSize { .. } => told(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
+        E::ManifestUnknown(_) => told(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
+        E::ManifestInvalid(ManifestProblem::Schema1) => told(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+        E::ManifestInvalid(_) => told(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
+        E::ManifestTooLarge { .. } => told(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid),
+        E::ReferencesUnknown(digests) => {
+            let detail = digests.iter().map(|digest| json!({"digest": digest})).collect();
+            Told { status: StatusCode::BAD_REQUEST, code: ErrorCode::ManifestBlobUnknown, detail }
+        }
+        E::NameUnknown(_) => told(StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+        E::TookTooLong => told(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
+        E::Damaged { .. } => told(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
+        E::Storage(error) => storage(error),
+    }
+}
+
+fn storage(error: &DriverError) -> Told {
+    match error.reason() {
+        Reason::BackendUnavailable
+        | Reason::Starting
+        | Reason::Draining
+        | Reason::Timeout
+        | Reason::Conflict
+        | Reason::TooManyStreams
+        | Reason::NoSpace
+        | Reason::QuotaExceeded
+        | Reason::StoreMismatch
+        | Reason::VersionMismatch
+        | Reason::ReadOnly => told(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
+        Reason::RateLimited => told(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
+        Reason::KeyNotFound
+        | Reason::UploadUnknown
+        | Reason::KeyExists
+        | Reason::UploadExists
+        | Reason::PreconditionFailed
+        | Reason::SizeMismatch
+        | Reason::TooLarge
+        | Reason::KeyConflict
+        | Reason::UploadCommitted
+        | Reason::RequestNotUnderstood
+        | Reason::InvalidKey
+        | Reason::OffsetMismatch
+        | Reason::OffsetPastEnd
+        | Reason::Fenced
+        | Reason::BackendCredentials
+        | Reason::ChecksumMismatch
+        | Reason::ShortObject
+        | Reason::NotSupported
+        | Reason::IoError
+        | Reason::DriverBug => told(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_down_is_503_with_retry_after_and_a_missing_key_is_no_404() {
+        let down =
+            ApiError::from(RegistryError::from(DriverError::new(Reason::BackendUnavailable, "secret path")));
+        let response = down.into_response("id");
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+        for reason in Reason::ALL {
+            let status = storage(&DriverError::new(*reason, "x")).status;
+            assert_ne!(status, StatusCode::NOT_FOUND, "{reason:?}: only a rule of the registry makes a 404");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_failed_inside_stays_inside() {
+        let error = ApiError::from(RegistryError::Damaged { key: "secret".into(), problem: "secret".into() });
+        let body = axum::body::to_bytes(error.into_response("id-7").into_body(), 4096).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.contains("id-7") && !text.contains("secret"), "{text}");
+    }
+}

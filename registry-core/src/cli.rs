@@ -1,0 +1,211 @@
+//! The command line of `longshore`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use longshore_driver_sdk::client::{Deadlines, Remote, RemoteDriver};
+use longshore_driver_sdk::endpoint::{Endpoint, TrustedPeer};
+use longshore_driver_sdk::{Driver as _, Reason, UploadId};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::registry::store::Store;
+use crate::server;
+
+/// A container registry whose storage is a separate process.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the registry.
+    Serve(Serve),
+    /// Look at a driver.
+    Driver {
+        #[command(subcommand)]
+        command: DriverCommand,
+    },
+    /// Look after a store.
+    Storage {
+        #[command(subcommand)]
+        command: StorageCommand,
+    },
+}
+
+#[derive(Debug, Parser)]
+struct Serve {
+    /// A TOML file; docs/operations.md describes each field.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:5000].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where the filesystem driver, started beside the core, keeps its data [default: ./data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Listen beyond loopback, although there is neither TLS nor login.
+    #[arg(long)]
+    allow_insecure_listen: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum DriverCommand {
+    /// Say who answers there, what it can do and how it is.
+    Probe {
+        /// unix:///path/to/driver.sock or tcp://127.0.0.1:PORT
+        endpoint: Endpoint,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum StorageCommand {
+    /// Make the store behind a driver ready to be used: give it its id. Done once.
+    Init {
+        /// unix:///path/to/driver.sock or tcp://127.0.0.1:PORT
+        endpoint: Endpoint,
+    },
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_tracing();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start the runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(arguments) => serve(arguments).await,
+            Command::Driver { command: DriverCommand::Probe { endpoint } } => probe(endpoint).await,
+            Command::Storage { command: StorageCommand::Init { endpoint } } => init(endpoint).await,
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn start_tracing() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}
+
+async fn serve(arguments: Serve) -> Result<(), Failure> {
+    let mut config = match &arguments.config {
+        Some(path) => Config::read(path)?,
+        None => Config::default(),
+    };
+    if let Some(listen) = arguments.listen {
+        config.listen = listen;
+    }
+    config.allow_insecure_listen |= arguments.allow_insecure_listen;
+    if arguments.data.is_some() && !config.storage.is_empty() {
+        return Err("--data is for a start without storages; the configuration names some".into());
+    }
+    config.use_data(&arguments.data.unwrap_or_else(|| PathBuf::from("./data")));
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server::run(config, shutdown).await?;
+    Ok(())
+}
+
+fn remote(endpoint: Endpoint) -> RemoteDriver {
+    RemoteDriver::new(Remote {
+        endpoint,
+        trusted: TrustedPeer::default(),
+        store_id: None,
+        deadlines: Deadlines::default(),
+        core_instance: format!("cli-{}", std::process::id()),
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+async fn probe(endpoint: Endpoint) -> Result<(), Failure> {
+    let driver = remote(endpoint.clone());
+    let description = driver.connected(Duration::from_secs(5)).await?;
+    let store_id = driver.store_id().await?;
+    let probe = driver.probe().await?;
+    println!("endpoint      {endpoint}");
+    println!("driver        {} {}", description.name, description.version);
+    println!(
+        "store         {}",
+        if store_id.is_empty() { "not initialised: run `longshore storage init`" } else { &store_id }
+    );
+    println!("state         {:?} {}", probe.state, probe.reason);
+    if let Some(free) = probe.bytes_free {
+        println!("free          {:.1} GiB", bytes_to_gib(free));
+    }
+    let capabilities = description.capabilities;
+    println!("durability    {:?}", capabilities.durability);
+    println!("range read    {}", capabilities.range_read);
+    println!(
+        "conditional   put if absent: {}, put if match: {}, delete if match: {}",
+        capabilities.put_if_absent, capabilities.put_if_match, capabilities.delete_if_match
+    );
+    println!("listings      {}", if capabilities.list_is_current { "current" } else { "may lag" });
+    println!(
+        "uploads       {}",
+        if capabilities.uploads_shared { "shared between instances" } else { "of one instance" }
+    );
+    println!("signed URLs   {}", capabilities.sign_get);
+    println!("move          {:?}", capabilities.move_cost);
+    println!(
+        "limits        piece {} KiB, inline {} KiB, page {}",
+        description.limits.max_chunk / 1024,
+        description.limits.max_inline / 1024,
+        description.limits.max_page
+    );
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn bytes_to_gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+async fn init(endpoint: Endpoint) -> Result<(), Failure> {
+    let driver = remote(endpoint);
+    driver.connected(Duration::from_secs(5)).await?;
+    let store_id = UploadId::random()?.as_str().to_owned();
+    match driver.initialise(&store_id).await {
+        Ok(()) => {}
+        Err(error) if error.reason() == Reason::KeyExists => {
+            return Err(
+                format!("this store is initialised already: its id is {}", driver.store_id().await?).into()
+            );
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Store::new("new".to_owned(), std::sync::Arc::new(driver)).open(&store_id).await?;
+    println!("store {store_id} is ready");
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The Longshore registry, in reading order: [`oci`] is the vocabulary, [`registry`] the rules, [`storage`] the way to
+//! drivers, [`api`] the HTTP edge, [`config`] what an operator sets, [`server`] where all of it is put together.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod oci;
+pub mod registry;
+pub mod server;
+pub mod storage;

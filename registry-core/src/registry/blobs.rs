@@ -1,0 +1,214 @@
+//! Blobs of a repository: reading them through links, leasing them, mounting and deleting them.
+
+use std::time::Instant;
+
+use longshore_driver_sdk::{ByteStream, Object, Optional as _, ReadRange};
+
+use super::lease::{Lease, ObjectId};
+use super::records::{HolderRecord, LatestRecord, LinkRecord};
+use super::{RegistryError, Repository, Result, layout};
+use crate::oci::{ByteRange, Digest, RangeHeader};
+
+/// A blob on its way out.
+pub struct BlobReading {
+    pub size: u64,
+    /// What of it was asked for; `None`: all.
+    pub range: Option<ByteRange>,
+    pub bytes: ByteStream,
+}
+
+/// What a range asked for that the blob can't give.
+#[derive(Debug)]
+pub enum ReadOutcome {
+    Reading(BlobReading),
+    /// 416, with the size.
+    Unsatisfiable(u64),
+}
+
+impl std::fmt::Debug for BlobReading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobReading")
+            .field("size", &self.size)
+            .field("range", &self.range)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// The size of a blob.
+    ///
+    /// # Errors
+    /// `BlobUnknown` when no link of this repository leads to an object that is there.
+    pub async fn blob_size(&self, digest: &Digest) -> Result<u64> {
+        Ok(self.find_blob(digest).await?.1.size)
+    }
+
+    /// As [`Repository::blob_size`], for somebody who may push: a link of which half the grace period is gone is renewed,
+    /// so that what was found is still there when the manifest follows.
+    pub async fn lease_blob(&self, digest: &Digest) -> Result<u64> {
+        let (lease, object) = self.find_blob(digest).await?;
+        if lease.age() > self.shared.rules.grace / 2 {
+            self.adopt(digest, &lease.object, object.size).await?;
+        }
+        Ok(object.size)
+    }
+
+    /// Opens a blob, or a range of it.
+    pub async fn read_blob(&self, digest: &Digest, range: Option<RangeHeader>) -> Result<ReadOutcome> {
+        match range {
+            Some(range) => self.read_range(digest, range).await,
+            None => self.read_whole(digest).await,
+        }
+    }
+
+    async fn read_whole(&self, digest: &Digest) -> Result<ReadOutcome> {
+        for lease in self.links(digest).await? {
+            let key = layout::object(&lease.object)?;
+            if let Some(reading) = self.store.driver().read(&key, ReadRange::default()).await.optional()? {
+                let reading = BlobReading { size: reading.object.size, range: None, bytes: reading.bytes };
+                return Ok(ReadOutcome::Reading(reading));
+            }
+            self.report_dangling(digest, &lease);
+        }
+        Err(RegistryError::BlobUnknown(digest.clone()))
+    }
+
+    async fn read_range(&self, digest: &Digest, header: RangeHeader) -> Result<ReadOutcome> {
+        let (_, object) = self.find_blob(digest).await?;
+        let Some(range) = header.of(object.size) else { return Ok(ReadOutcome::Unsatisfiable(object.size)) };
+        let wanted = ReadRange { offset: range.first, length: Some(range.length()), if_match: None };
+        let reading = self.store.driver().read(&object.key, wanted).await?;
+        Ok(ReadOutcome::Reading(BlobReading { size: object.size, range: Some(range), bytes: reading.bytes }))
+    }
+
+    async fn find_blob(&self, digest: &Digest) -> Result<(Lease, Object)> {
+        for lease in self.links(digest).await? {
+            if let Some(object) =
+                self.store.driver().stat(&layout::object(&lease.object)?).await.optional()?
+            {
+                return Ok((lease, object));
+            }
+            self.report_dangling(digest, &lease);
+        }
+        Err(RegistryError::BlobUnknown(digest.clone()))
+    }
+
+    fn report_dangling(&self, digest: &Digest, lease: &Lease) {
+        tracing::error!(repository = %self.name, %digest, object = %lease.object, "a link leads to an object that is gone");
+    }
+
+    /// The links of a digest, the newest first.
+    pub(super) async fn links(&self, digest: &Digest) -> Result<Vec<Lease>> {
+        let objects = self.store.list_all(&layout::links(&self.name, digest)?).await?;
+        let mut leases: Vec<Lease> =
+            objects.iter().filter_map(|object| object.key.name().parse().ok()).collect();
+        if !self.lists_are_current() {
+            leases.extend(self.latest_link(digest).await?);
+        }
+        leases.sort_by(|a, b| b.nonce.cmp(&a.nonce));
+        leases.dedup();
+        Ok(leases)
+    }
+
+    fn lists_are_current(&self) -> bool {
+        self.store.driver().description().capabilities.list_is_current
+    }
+
+    async fn latest_link(&self, digest: &Digest) -> Result<Option<Lease>> {
+        let latest: Option<LatestRecord> =
+            self.store.get_record(&layout::latest_link(&self.name, digest)?).await?;
+        Ok(latest.and_then(|latest| latest.lease.parse().ok()))
+    }
+
+    /// Takes an object into this repository (DESIGN section 4, Adopt): the holder first, and only then a look at the mark,
+    /// where a collector writes the mark first and only then looks at the holders, so that one of them sees the other.
+    /// False: the object can't be had any more.
+    pub(super) async fn adopt(&self, digest: &Digest, object: &ObjectId, size: u64) -> Result<bool> {
+        let began = Instant::now();
+        let lease = Lease::new(object.clone())?;
+        let holder = layout::holder(digest, &lease)?;
+        self.write_holder(digest, &lease, size).await?;
+        if !self.is_adoptable(digest, object, size).await? {
+            self.store.delete(&holder).await?;
+            return Ok(false);
+        }
+        if began.elapsed() <= self.shared.rules.window / 2 {
+            self.write_link(digest, &lease, size).await?;
+        }
+        if began.elapsed() > self.shared.rules.window / 2 {
+            self.store.delete(&layout::link(&self.name, digest, &lease)?).await?;
+            self.store.delete(&holder).await?;
+            return Err(RegistryError::TookTooLong);
+        }
+        Ok(true)
+    }
+
+    async fn is_adoptable(&self, digest: &Digest, object: &ObjectId, size: u64) -> Result<bool> {
+        let driver = self.store.driver();
+        if driver.stat(&layout::condemned(digest, object)?).await.optional()?.is_some() {
+            return Ok(false);
+        }
+        let found = driver.stat(&layout::object(object)?).await.optional()?;
+        Ok(found.is_some_and(|found| found.size == size))
+    }
+
+    pub(super) async fn write_holder(&self, digest: &Digest, lease: &Lease, size: u64) -> Result<()> {
+        let record = HolderRecord { repository: self.name.as_str().to_owned(), size };
+        self.store.put_record(&layout::holder(digest, lease)?, &record).await?;
+        Ok(())
+    }
+
+    pub(super) async fn write_link(&self, digest: &Digest, lease: &Lease, size: u64) -> Result<()> {
+        self.store.put_record(&layout::link(&self.name, digest, lease)?, &LinkRecord { size }).await?;
+        if !self.lists_are_current() {
+            let latest = LatestRecord { lease: lease.to_string() };
+            self.store.put_record(&layout::latest_link(&self.name, digest)?, &latest).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a blob over from another repository of the same store; false: it can't be had there (spec end-11).
+    pub async fn mount_blob(&self, digest: &Digest, from: &Repository) -> Result<bool> {
+        if !std::sync::Arc::ptr_eq(&self.store, &from.store) {
+            return Ok(false);
+        }
+        let found = match from.find_blob(digest).await {
+            Err(RegistryError::BlobUnknown(_)) => return Ok(false),
+            found => found?,
+        };
+        self.adopt(digest, &found.0.object, found.1.size).await
+    }
+
+    /// Takes a blob out of this repository. Its bytes go once nothing holds them.
+    pub async fn delete_blob(&self, digest: &Digest) -> Result<()> {
+        let links = self.links(digest).await?;
+        if links.is_empty() {
+            return Err(RegistryError::BlobUnknown(digest.clone()));
+        }
+        if !self.lists_are_current() {
+            self.store.delete(&layout::latest_link(&self.name, digest)?).await?;
+        }
+        for lease in links {
+            self.unlink(digest, &lease).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the newest link is young enough to be relied on by a manifest; else it is renewed, if it can be.
+    pub(super) async fn ensure_young_link(&self, digest: &Digest) -> Result<bool> {
+        let rules = &self.shared.rules;
+        let links = self.links(digest).await?;
+        if links.first().is_some_and(|lease| lease.age() < rules.grace.saturating_sub(rules.window)) {
+            return Ok(true);
+        }
+        for lease in links {
+            let object = self.store.driver().stat(&layout::object(&lease.object)?).await.optional()?;
+            if let Some(object) = object
+                && self.adopt(digest, &lease.object, object.size).await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
