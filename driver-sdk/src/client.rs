@@ -28,7 +28,7 @@ use retry::Repeat;
 pub use supervisor::Status;
 use supervisor::Supervised;
 
-/// How long calls may take. The defaults are DESIGN's table; all can be configured.
+/// How long calls may take. docs/operations.md has the table.
 #[derive(Debug, Clone)]
 pub struct Deadlines {
     /// One attempt at a handshake or probe.

@@ -26,11 +26,11 @@ use crate::wire;
 pub const PROTOCOL: v1::Version = v1::Version { major: 1, minor: 0 };
 /// No message is larger (rule R6).
 pub(crate) const MAX_MESSAGE: usize = 5 * 1024 * 1024;
-/// Measured best for pieces of 256 KiB (docs/adr/0002).
+/// Measured best for pieces of 256 KiB (docs/adr/0006).
 pub(crate) const FRAME: u32 = 256 * 1024;
 /// What may wait unread of one upload.
 const STREAM_WINDOW: u32 = 1024 * 1024;
-/// Large enough that no stream that is slow holds up the others of its connection (docs/adr/0002).
+/// Large enough that no stream that is slow holds up the others of its connection (docs/adr/0006).
 pub(crate) const CONNECTION_WINDOW: u32 = 1 << 30;
 const DELETE_MAX: usize = 1000;
 const DELETE_AT_ONCE: usize = 16;
@@ -148,6 +148,9 @@ impl Service {
         };
         let key = Key::parse_with_store_id(&request.key)?;
         self.check_put(&key, &condition, request.content.len())?;
+        if key.is_store_id() && !is_store_id(&request.content) {
+            return Err(wire::misunderstood("a store id is 1 to 64 bytes of [A-Za-z0-9-] (rule R8)"));
+        }
         if key.is_store_id() && !self.driver.description().capabilities.put_if_absent {
             return self.put_store_id_once(key, request.content).await;
         }
@@ -244,6 +247,10 @@ impl Service {
         }
         Ok(())
     }
+}
+
+fn is_store_id(text: &[u8]) -> bool {
+    (1..=64).contains(&text.len()) && text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
 /// The answer to a unary call.

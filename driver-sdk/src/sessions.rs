@@ -180,7 +180,7 @@ impl<S: SessionStorage> Sessions<S> {
                     match self.expire_one(&id, now).await {
                         Ok(ended) => expired += usize::from(ended),
                         Err(error) => {
-                            tracing::warn!(upload = %id, %error, "an idle upload session can't be ended")
+                            tracing::warn!(upload = %id, %error, "an idle upload session can't be ended");
                         }
                     }
                 }

@@ -309,6 +309,12 @@ pub(crate) fn description_in(answer: &v1::HandshakeResponse) -> Result<Descripti
     if !(64 * 1024..=1024 * 1024).contains(&limits.max_chunk_bytes) {
         return Err(bad_answer("max_chunk_bytes is not between 64 KiB and 1 MiB"));
     }
+    if limits.max_inline_bytes < Limits::default().max_inline {
+        return Err(bad_answer("max_inline_bytes is less than 4 MiB + 64 KiB, which a manifest needs"));
+    }
+    if limits.max_page < 1000 {
+        return Err(bad_answer("max_page is less than 1000"));
+    }
     Ok(Description {
         name: answer.driver_name.clone(),
         version: answer.driver_version.clone(),
@@ -318,7 +324,7 @@ pub(crate) fn description_in(answer: &v1::HandshakeResponse) -> Result<Descripti
             max_inline: limits.max_inline_bytes,
             max_object: Some(limits.max_object_bytes).filter(|bytes| *bytes > 0),
             max_streams: Some(limits.max_streams).filter(|streams| *streams > 0),
-            max_page: limits.max_page.max(1),
+            max_page: limits.max_page,
             upload_ttl: duration(limits.upload_ttl.as_ref()).unwrap_or(Limits::default().upload_ttl),
         },
     })

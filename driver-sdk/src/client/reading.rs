@@ -114,30 +114,28 @@ impl Pieces {
 /// Tells a stream that crawls from one that stands.
 pub(super) struct Progress {
     stall: Duration,
-    window_began: Instant,
+    waited: Duration,
     in_window: u64,
 }
 
 impl Progress {
     pub(super) fn new(stall: Duration) -> Self {
-        Self { stall, window_began: Instant::now(), in_window: 0 }
+        Self { stall, waited: Duration::ZERO, in_window: 0 }
     }
 
     /// Bounds one wait on the other side. Time that nobody waits, because the client is slow, does not count.
     pub(super) async fn within<T>(&mut self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let began = Instant::now();
         let outcome = retry::within(self.stall, call).await;
-        let waited = began.elapsed();
-        if waited < Duration::from_millis(1) {
-            self.window_began = began;
-            self.in_window = 0;
-        } else if self.window_began.elapsed() > RATE_WINDOW && outcome.is_ok() {
-            if self.in_window < MIN_RATE * RATE_WINDOW.as_secs() {
-                return Err(DriverError::new(Reason::Timeout, "a stream moved less than 1 KiB/s for 30 s")
-                    .with_unknown_outcome());
-            }
-            self.window_began = Instant::now();
-            self.in_window = 0;
+        self.waited += began.elapsed();
+        if self.waited < RATE_WINDOW || outcome.is_err() {
+            return outcome;
+        }
+        let crawls = self.in_window < MIN_RATE * RATE_WINDOW.as_secs();
+        (self.waited, self.in_window) = (Duration::ZERO, 0);
+        if crawls {
+            let message = "a stream moved less than 1 KiB for each second of 30 that it was waited for";
+            return Err(DriverError::new(Reason::Timeout, message).with_unknown_outcome());
         }
         outcome
     }

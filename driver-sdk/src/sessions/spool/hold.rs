@@ -86,7 +86,7 @@ impl<P: Publish> SessionHold for SpoolHold<P> {
     }
 
     async fn remove(mut self) -> Result<()> {
-        self.run(|held| held.remove()).await
+        self.run(Held::remove).await
     }
 }
 
