@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use longshore_driver_sdk::client::Deadlines;
 use longshore_driver_sdk::endpoint::Endpoint;
 use serde::Deserialize;
 
@@ -23,6 +24,7 @@ pub struct Config {
     pub uploads: Uploads,
     pub manifests: Manifests,
     pub leases: Leases,
+    pub deadlines: DriverDeadlines,
 }
 
 impl Default for Config {
@@ -34,6 +36,7 @@ impl Default for Config {
             uploads: Uploads::default(),
             manifests: Manifests::default(),
             leases: Leases::default(),
+            deadlines: DriverDeadlines::default(),
         }
     }
 }
@@ -107,6 +110,41 @@ impl Default for Leases {
     fn default() -> Self {
         let rules = Rules::default();
         Self { grace: rules.grace, window: rules.window }
+    }
+}
+
+/// How long calls to a driver may take (docs/operations.md, "Deadlines").
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DriverDeadlines {
+    /// One attempt at a handshake or probe.
+    #[serde(deserialize_with = "duration")]
+    pub probe: Duration,
+    /// One attempt at any other call, or at opening a stream.
+    #[serde(deserialize_with = "duration")]
+    pub call: Duration,
+    /// A call with all its retries.
+    #[serde(deserialize_with = "duration")]
+    pub call_with_retries: Duration,
+    /// A stream without progress.
+    #[serde(deserialize_with = "duration")]
+    pub stall: Duration,
+    /// A commit.
+    #[serde(deserialize_with = "duration")]
+    pub commit: Duration,
+}
+
+impl Default for DriverDeadlines {
+    fn default() -> Self {
+        let Deadlines { probe, call, call_with_retries, stall, commit } = Deadlines::default();
+        Self { probe, call, call_with_retries, stall, commit }
+    }
+}
+
+impl DriverDeadlines {
+    pub fn deadlines(&self) -> Deadlines {
+        let Self { probe, call, call_with_retries, stall, commit } = self.clone();
+        Deadlines { probe, call, call_with_retries, stall, commit }
     }
 }
 
@@ -244,6 +282,7 @@ mod tests {
             "[storage.a]\nendpont = 'x'",
             "[manifests]\nmaxsize = 1",
             "[leases]\ngrce = '1h'",
+            "[deadlines]\ncal = '1s'",
         ] {
             std::fs::write(file.path(), text).unwrap();
             let error = Config::read(file.path()).unwrap_err().to_string();

@@ -1,6 +1,7 @@
 //! The rules of blobs, uploads, manifests, tags and referrers. Owns the order in which the store is written, on which
-//! everything that is promised rests (docs/adr/0001, tests/layout-model). Knows no HTTP, and of storage only the trait.
+//! everything that is promised rests (docs/adr/0005, tests/layout-model). Knows no HTTP, and of storage only the trait.
 
+mod began;
 pub mod blobs;
 mod bookmark;
 pub mod error;
@@ -26,7 +27,7 @@ pub use error::{RegistryError, Result};
 use store::Store;
 use turns::Turns;
 
-/// The numbers of the layout's rules (DESIGN sections 4 and 5).
+/// The numbers of the layout's rules (docs/adr/0005).
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// A link younger than this keeps its object.

@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use longshore_driver_sdk::client::{Deadlines, Remote, RemoteDriver};
+use longshore_driver_sdk::client::{Remote, RemoteDriver};
 use longshore_driver_sdk::endpoint::TrustedPeer;
 use longshore_driver_sdk::{DriverError, UploadId};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +24,7 @@ use crate::storage::{Route, RouteProblem, Storages};
 
 /// How long a driver may take to answer at start.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// From the accept to the end of a request's headers (faults study, section 4.2).
+/// From the accept to the end of a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests under way may finish for this long.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -96,7 +96,7 @@ async fn start(
             endpoint,
             trusted: TrustedPeer { uid: storage.trust_uid },
             store_id: storage.store_id.clone(),
-            deadlines: Deadlines::default(),
+            deadlines: config.deadlines.deadlines(),
             core_instance: instance.to_owned(),
         });
         let store = Arc::new(open_store(name, driver).await?);

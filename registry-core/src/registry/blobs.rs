@@ -1,9 +1,8 @@
 //! Blobs of a repository: reading them through links, leasing them, mounting and deleting them.
 
-use std::time::Instant;
-
 use longshore_driver_sdk::{ByteStream, Object, Optional as _, ReadRange};
 
+use super::began::Began;
 use super::lease::{Lease, ObjectId};
 use super::records::{HolderRecord, LatestRecord, LinkRecord};
 use super::{RegistryError, Repository, Result, layout};
@@ -40,17 +39,21 @@ impl Repository {
     /// # Errors
     /// `BlobUnknown` when no link of this repository leads to an object that is there.
     pub async fn blob_size(&self, digest: &Digest) -> Result<u64> {
-        Ok(self.find_blob(digest).await?.1.size)
+        Ok(self.find_blob(digest).await?.size)
     }
 
     /// As [`Repository::blob_size`], for somebody who may push: a link of which half the grace period is gone is renewed,
-    /// so that what was found is still there when the manifest follows.
+    /// so that what was found is still there when the manifest follows. A link that can't be renewed is no promise, so the
+    /// blob is unknown, and pushed again (docs/adr/0004).
     pub async fn lease_blob(&self, digest: &Digest) -> Result<u64> {
-        let (lease, object) = self.find_blob(digest).await?;
-        if lease.age() > self.shared.rules.grace / 2 {
-            self.adopt(digest, &lease.object, object.size).await?;
-        }
-        Ok(object.size)
+        let links = self.links(digest).await?;
+        let young = links.first().is_some_and(|lease| lease.age() <= self.shared.rules.grace / 2);
+        let size = if young {
+            self.first_object(digest, links).await?.map(|object| object.size)
+        } else {
+            self.adopt_one_of(digest, self, links).await?
+        };
+        size.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))
     }
 
     /// Opens a blob, or a range of it.
@@ -74,23 +77,29 @@ impl Repository {
     }
 
     async fn read_range(&self, digest: &Digest, header: RangeHeader) -> Result<ReadOutcome> {
-        let (_, object) = self.find_blob(digest).await?;
+        let object = self.find_blob(digest).await?;
         let Some(range) = header.of(object.size) else { return Ok(ReadOutcome::Unsatisfiable(object.size)) };
         let wanted = ReadRange { offset: range.first, length: Some(range.length()), if_match: None };
-        let reading = self.store.driver().read(&object.key, wanted).await?;
+        let reading = self.store.driver().read(&object.key, wanted).await.optional()?;
+        let reading = reading.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))?;
         Ok(ReadOutcome::Reading(BlobReading { size: object.size, range: Some(range), bytes: reading.bytes }))
     }
 
-    async fn find_blob(&self, digest: &Digest) -> Result<(Lease, Object)> {
-        for lease in self.links(digest).await? {
+    async fn find_blob(&self, digest: &Digest) -> Result<Object> {
+        let links = self.links(digest).await?;
+        self.first_object(digest, links).await?.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))
+    }
+
+    async fn first_object(&self, digest: &Digest, links: Vec<Lease>) -> Result<Option<Object>> {
+        for lease in links {
             if let Some(object) =
                 self.store.driver().stat(&layout::object(&lease.object)?).await.optional()?
             {
-                return Ok((lease, object));
+                return Ok(Some(object));
             }
             self.report_dangling(digest, &lease);
         }
-        Err(RegistryError::BlobUnknown(digest.clone()))
+        Ok(None)
     }
 
     fn report_dangling(&self, digest: &Digest, lease: &Lease) {
@@ -110,7 +119,7 @@ impl Repository {
         Ok(leases)
     }
 
-    fn lists_are_current(&self) -> bool {
+    pub(super) fn lists_are_current(&self) -> bool {
         self.store.driver().description().capabilities.list_is_current
     }
 
@@ -120,27 +129,27 @@ impl Repository {
         Ok(latest.and_then(|latest| latest.lease.parse().ok()))
     }
 
-    /// Takes an object into this repository (DESIGN section 4, Adopt): the holder first, and only then a look at the mark,
+    /// Takes an object into this repository (docs/adr/0005): the holder first, and only then a look at the mark,
     /// where a collector writes the mark first and only then looks at the holders, so that one of them sees the other.
-    /// False: the object can't be had any more.
+    /// False: the object can't be had any more. An adopter that fails in any other way leaves what it wrote: the put of
+    /// its link may yet land, and a holder without a link goes stale by itself (docs/adr/0004).
     pub(super) async fn adopt(&self, digest: &Digest, object: &ObjectId, size: u64) -> Result<bool> {
-        let began = Instant::now();
+        let began = Began::now();
         let lease = Lease::new(object.clone())?;
-        let holder = layout::holder(digest, &lease)?;
         self.write_holder(digest, &lease, size).await?;
         if !self.is_adoptable(digest, object, size).await? {
-            self.store.delete(&holder).await?;
+            self.store.delete(&layout::holder(digest, &lease)?).await?;
             return Ok(false);
         }
-        if began.elapsed() <= self.shared.rules.window / 2 {
-            self.write_link(digest, &lease, size).await?;
-        }
-        if began.elapsed() > self.shared.rules.window / 2 {
-            self.store.delete(&layout::link(&self.name, digest, &lease)?).await?;
-            self.store.delete(&holder).await?;
-            return Err(RegistryError::TookTooLong);
-        }
+        self.within_window(began)?;
+        self.write_link(digest, &lease, size).await?;
+        self.within_window(began)?;
         Ok(true)
+    }
+
+    /// What took longer than W/2 by our own clock may meet a collector that no longer waits for it.
+    pub(super) fn within_window(&self, began: Began) -> Result<()> {
+        if began.elapsed() > self.shared.rules.window / 2 { Err(RegistryError::TookTooLong) } else { Ok(()) }
     }
 
     async fn is_adoptable(&self, digest: &Digest, object: &ObjectId, size: u64) -> Result<bool> {
@@ -172,11 +181,8 @@ impl Repository {
         if !std::sync::Arc::ptr_eq(&self.store, &from.store) {
             return Ok(false);
         }
-        let found = match from.find_blob(digest).await {
-            Err(RegistryError::BlobUnknown(_)) => return Ok(false),
-            found => found?,
-        };
-        self.adopt(digest, &found.0.object, found.1.size).await
+        let links = from.links(digest).await?;
+        Ok(self.adopt_one_of(digest, from, links).await?.is_some())
     }
 
     /// Takes a blob out of this repository. Its bytes go once nothing holds them.
@@ -201,14 +207,23 @@ impl Repository {
         if links.first().is_some_and(|lease| lease.age() < rules.grace.saturating_sub(rules.window)) {
             return Ok(true);
         }
+        Ok(self.adopt_one_of(digest, self, links).await?.is_some())
+    }
+
+    /// Adopts the first object that can be had of those that `from` links, and tells its size.
+    async fn adopt_one_of(
+        &self,
+        digest: &Digest,
+        from: &Repository,
+        links: Vec<Lease>,
+    ) -> Result<Option<u64>> {
         for lease in links {
-            let object = self.store.driver().stat(&layout::object(&lease.object)?).await.optional()?;
-            if let Some(object) = object
-                && self.adopt(digest, &lease.object, object.size).await?
-            {
-                return Ok(true);
+            let link = layout::link(&from.name, digest, &lease)?;
+            let Some(record) = self.store.get_record::<LinkRecord>(&link).await? else { continue };
+            if self.adopt(digest, &lease.object, record.size).await? {
+                return Ok(Some(record.size));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }

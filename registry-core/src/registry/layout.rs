@@ -9,7 +9,7 @@
 //! repositories/<name>/_blobs/<alg>/<hex>/latest                where listings may lag: the newest link's name
 //! repositories/<name>/_manifests/<alg>/<hex>                   one JSON line of metadata, newline, the exact manifest bytes
 //! repositories/<name>/_tags/<tag>                              tag record: digest, media type, size, updated
-//! repositories/<name>/_tagged/<alg>/<hex>/<tag>                reverse marker, a superset, so that delete-by-digest need not read all tags
+//! repositories/<name>/_tagged/<alg>/<hex>/<tag>.<nonce>        reverse marker, a superset, so that delete-by-digest need not read all tags
 //! repositories/<name>/_tagged/<alg>/<hex>/@<nonce>             young marker: makes an untagged child a root
 //! repositories/<name>/_referrers/<alg>/<subject hex>/<digest>  referrer's descriptor ("sha256-<hex>": a key has no colon)
 //! catalog/<escaped name>                                       marker, for a paged catalog; '/' is escaped as '~'
@@ -96,8 +96,14 @@ pub fn markers(repository: &RepositoryName, digest: &Digest) -> Result<KeyPrefix
     prefix(&format!("{}/", markers_folder(repository, digest)))
 }
 
-pub fn tag_marker(repository: &RepositoryName, digest: &Digest, tag: &Tag) -> Result<Key> {
-    key(&format!("{}/{tag}", markers_folder(repository, digest)))
+/// Each push writes one of its own, so that no delete can take away another push's (docs/adr/0003).
+pub fn tag_marker(repository: &RepositoryName, digest: &Digest, tag: &Tag, nonce: &Nonce) -> Result<Key> {
+    key(&format!("{}/{tag}.{nonce}", markers_folder(repository, digest)))
+}
+
+/// The tag that a marker is for; none for a young marker. A nonce has no dot, so the last one splits the name.
+pub fn marked_tag(marker: &Key) -> Option<Tag> {
+    marker.name().rsplit_once('.')?.0.parse().ok()
 }
 
 pub fn young_marker(repository: &RepositoryName, digest: &Digest, nonce: &Nonce) -> Result<Key> {
@@ -144,7 +150,10 @@ mod tests {
         let lease = Lease::new(ObjectId::random().unwrap()).unwrap();
         let longest: Tag = "t".repeat(128).parse().unwrap();
         assert!(link(&name, &digest, &lease).unwrap().as_str().ends_with(&lease.to_string()));
-        assert!(tag_marker(&name, &digest, &longest).is_ok());
+        assert!(
+            tag_marker(&name, &digest, &longest, &lease.nonce)
+                .is_ok_and(|key| marked_tag(&key) == Some(longest))
+        );
         assert!(referrer(&name, &digest, &digest).is_ok());
         assert!(catalog_entry(&name).is_ok());
     }

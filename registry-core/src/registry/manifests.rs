@@ -1,12 +1,11 @@
 //! Manifests: storing them so that everything they name stays, reading them by tag or digest, deleting them.
 
-use std::time::Instant;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use longshore_driver_sdk::{Condition, Key, Optional as _, Reason};
 
+use super::began::Began;
 use super::hasher::digest_of;
 use super::lease::Nonce;
 use super::records::{self, ManifestHead, Marker};
@@ -47,7 +46,7 @@ impl Repository {
     /// Stores a manifest (spec end-7). Every step is done again even if the manifest is there: the steps are what makes it
     /// safe against a collector or a delete that crosses.
     pub async fn put_manifest(&self, push: PushManifest) -> Result<Pushed> {
-        let began = Instant::now();
+        let began = Began::now();
         let manifest = Manifest::parse(push.body, push.media_type.as_deref())?;
         let digest = self.verify(&manifest, push.digest.as_ref())?;
         self.check_references(&manifest).await?;
@@ -58,9 +57,7 @@ impl Repository {
                 self.write_referrer(subject, &manifest, &digest).await?;
             }
             self.write_tags(&manifest, &digest, &push.tags).await?;
-            if began.elapsed() > self.shared.rules.window / 2 {
-                return Err(RegistryError::TookTooLong);
-            }
+            self.within_window(began)?;
             // A delete may have crossed: then everything is stored again.
             if self.manifest_record(&digest).await?.is_some() {
                 return Ok(Pushed { digest, subject });
@@ -144,7 +141,7 @@ impl Repository {
             .put_record(&layout::catalog_entry(&self.name)?, &Marker { updated: Timestamp::now() })
             .await?;
         for tag in tags {
-            let marker = layout::tag_marker(&self.name, digest, tag)?;
+            let marker = layout::tag_marker(&self.name, digest, tag, &Nonce::now()?)?;
             self.store.put_record(&marker, &Marker { updated: Timestamp::now() }).await?;
             self.write_tag(tag, digest, &manifest.media_type, manifest.bytes.len() as u64).await?;
         }
@@ -171,51 +168,54 @@ impl Repository {
 
     /// Deletes a manifest, and the tags that still point at it (spec end-9). The tags go first, so that none is left
     /// dangling by a crash; then once more, because a push may have crossed: one that found the manifest still there had
-    /// written its tag before, and one that did not stores everything again.
+    /// written its marker and tag before, and one that did not stores everything again.
     pub async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
-        let unknown = || RegistryError::ManifestUnknown(Reference::Digest(digest.clone()));
-        let markers = layout::markers(&self.name, digest)?;
         let Some((head, _)) = self.manifest_record(digest).await? else {
-            self.clear_markers(digest).await?;
-            return Err(unknown());
+            // A delete that was cut off may have left tags behind.
+            self.untag_dangling(digest).await?;
+            return Err(RegistryError::ManifestUnknown(Reference::Digest(digest.clone())));
         };
-        for marker in self.store.list_all(&markers).await? {
-            if let Ok(tag) = marker.key.name().parse::<Tag>() {
-                self.untag(&tag, digest).await?;
-            }
+        for tag in self.marked_tags(digest).await? {
+            self.untag(&tag, digest).await?;
         }
-        if let Some(subject) = head.subject {
-            self.store.delete(&layout::referrer(&self.name, &subject, digest)?).await?;
+        let referrer =
+            head.subject.map(|subject| layout::referrer(&self.name, &subject, digest)).transpose()?;
+        if let Some(referrer) = &referrer {
+            self.store.delete(referrer).await?;
         }
         self.store.delete(&layout::manifest(&self.name, digest)?).await?;
-        self.clear_markers(digest).await
+        if let Some(referrer) = &referrer {
+            self.delete_dangling_referrer(referrer, digest).await?;
+        }
+        self.untag_dangling(digest).await
     }
 
-    async fn clear_markers(&self, digest: &Digest) -> Result<()> {
-        for marker in self.store.list_all(&layout::markers(&self.name, digest)?).await? {
-            let tag = marker.key.name().parse::<Tag>().ok();
-            self.clear_marker(&marker.key, tag.as_ref(), digest).await?;
+    /// One that a push wrote between the two deletes. What is read before the manifest is seen to be absent is older than
+    /// anything that a push stores after that.
+    async fn delete_dangling_referrer(&self, referrer: &Key, digest: &Digest) -> Result<()> {
+        let driver = self.store.driver();
+        let Some(found) = driver.stat(referrer).await.optional()? else { return Ok(()) };
+        if self.manifest_record(digest).await?.is_some() {
+            return Ok(());
+        }
+        let condition = found.etag.filter(|_| driver.description().capabilities.delete_if_match);
+        match driver.delete(referrer, condition.as_deref()).await {
+            Err(error) if error.reason() == Reason::PreconditionFailed => Ok(()),
+            outcome => Ok(outcome.map(drop)?),
+        }
+    }
+
+    /// What a push that crossed tagged before its manifest was deleted. Markers stay: a collector drops them (docs/adr/0003).
+    async fn untag_dangling(&self, digest: &Digest) -> Result<()> {
+        for tag in self.marked_tags(digest).await? {
+            self.untag_while_absent(&tag, digest).await?;
         }
         Ok(())
     }
 
-    /// What is read before the manifest is seen to be absent is older than anything a push stores after that; so both
-    /// deletes are of exactly what was read. Where the store has no such delete, a marker stays: it is a superset.
-    async fn clear_marker(&self, marker: &Key, tag: Option<&Tag>, digest: &Digest) -> Result<()> {
-        let driver = self.store.driver();
-        let Some(found) = driver.stat(marker).await.optional()? else { return Ok(()) };
-        if let Some(tag) = tag {
-            self.untag_while_absent(tag, digest).await?;
-        }
-        let absent = self.manifest_record(digest).await?.is_none();
-        let Some(etag) = found.etag.filter(|_| absent && driver.description().capabilities.delete_if_match)
-        else {
-            return Ok(());
-        };
-        match driver.delete(marker, Some(&etag)).await {
-            Err(error) if error.reason() == Reason::PreconditionFailed => Ok(()),
-            outcome => Ok(outcome.map(drop)?),
-        }
+    async fn marked_tags(&self, digest: &Digest) -> Result<std::collections::BTreeSet<Tag>> {
+        let markers = self.store.list_all(&layout::markers(&self.name, digest)?).await?;
+        Ok(markers.iter().filter_map(|marker| layout::marked_tag(&marker.key)).collect())
     }
 }
 

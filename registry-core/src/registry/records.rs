@@ -65,7 +65,7 @@ pub(super) struct ManifestHead {
     pub(super) updated: Timestamp,
 }
 
-/// A marker says all by being there; an empty body would read as a deleted tag's.
+/// A marker says all by being there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Marker {
     pub(super) updated: Timestamp,

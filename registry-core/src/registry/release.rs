@@ -1,36 +1,44 @@
-//! Letting go of an object: the link, then its holder; before the last holder goes, the object is condemned. Deletes and
-//! collectors do the same steps in the same order (DESIGN section 5).
+//! Letting go of an object: the link, then its holder; unless another holder has its link, the object is condemned before
+//! the holder goes (docs/adr/0001). Deletes and collectors do the same steps in the same order.
 
 use jiff::Timestamp;
 use longshore_driver_sdk::Optional as _;
 
 use super::lease::{Lease, ObjectId};
-use super::records::CondemnedRecord;
+use super::records::{CondemnedRecord, HolderRecord};
 use super::{Repository, Result, layout};
-use crate::oci::Digest;
+use crate::oci::{Digest, RepositoryName};
 
 impl Repository {
     pub(super) async fn unlink(&self, digest: &Digest, lease: &Lease) -> Result<()> {
         self.store.delete(&layout::link(&self.name, digest, lease)?).await?;
-        self.release_holder(digest, lease).await
-    }
-
-    async fn release_holder(&self, digest: &Digest, lease: &Lease) -> Result<()> {
-        let others = self.other_holders(digest, lease).await?;
-        if !others {
+        if !self.is_linked_elsewhere(digest, lease).await? {
             self.condemn(digest, &lease.object).await?;
         }
         self.store.delete(&layout::holder(digest, lease)?).await?;
-        // Two that went at once each saw the other: whoever finds none left condemns.
-        if others && !self.other_holders(digest, lease).await? {
-            self.condemn(digest, &lease.object).await?;
-        }
         Ok(())
     }
 
-    async fn other_holders(&self, digest: &Digest, lease: &Lease) -> Result<bool> {
-        let found = self.holders(digest).await?;
-        Ok(found.iter().any(|other| other.object == lease.object && other.nonce != lease.nonce))
+    /// Of two releases at once at least one sees the other's link gone, and condemns before it drops its holder.
+    async fn is_linked_elsewhere(&self, digest: &Digest, lease: &Lease) -> Result<bool> {
+        for other in self.holders(digest).await? {
+            if other.object == lease.object
+                && other.nonce != lease.nonce
+                && self.has_link(digest, &other).await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a holder's link is there: the holder names its repository.
+    async fn has_link(&self, digest: &Digest, lease: &Lease) -> Result<bool> {
+        let record: Option<HolderRecord> = self.store.get_record(&layout::holder(digest, lease)?).await?;
+        let Some(name) = record.and_then(|record| record.repository.parse::<RepositoryName>().ok()) else {
+            return Ok(false);
+        };
+        Ok(self.store.driver().stat(&layout::link(&name, digest, lease)?).await.optional()?.is_some())
     }
 
     pub(super) async fn holders(&self, digest: &Digest) -> Result<Vec<Lease>> {
@@ -39,7 +47,7 @@ impl Repository {
     }
 
     /// The mark is written once: the time in it is when the wait of W began.
-    async fn condemn(&self, digest: &Digest, object: &ObjectId) -> Result<()> {
+    pub(super) async fn condemn(&self, digest: &Digest, object: &ObjectId) -> Result<()> {
         let key = layout::condemned(digest, object)?;
         if self.store.driver().stat(&key).await.optional()?.is_none() {
             self.store.put_record(&key, &CondemnedRecord { since: Timestamp::now() }).await?;

@@ -1,12 +1,12 @@
 //! Upload sessions that nobody came back to. Runs in every core, in small steps; forgets finished sessions, gives up
-//! abandoned ones, and deletes what was committed and never recorded, which nobody can know of but its session.
+//! abandoned ones, and condemns what was committed and never recorded, which nobody can know of but its session.
 
 use std::time::{Duration, SystemTime};
 
 use longshore_driver_sdk::{Fence, Optional as _, Upload, UploadQuery, UploadState};
 
 use super::bookmark::Bookmark;
-use super::{Registry, Repository, Result, layout, uploads};
+use super::{Registry, Repository, Result, layout, records, uploads};
 
 const PAGE: usize = 100;
 
@@ -17,8 +17,8 @@ pub struct Swept {
     pub forgotten: u64,
     /// Open sessions, given up with their bytes.
     pub abandoned: u64,
-    /// Committed and never recorded: deleted.
-    pub deleted: u64,
+    /// Committed and never recorded: their objects are left to the collector.
+    pub condemned: u64,
     /// Sessions that could not be read or ended; reported, and left alone.
     pub skipped: u64,
 }
@@ -86,26 +86,24 @@ impl Sweeper<'_> {
     async fn look_at_committed(&self, upload: &Upload, idle: Duration, swept: &mut Swept) -> Result<()> {
         let bookmark = Bookmark::from_bytes(&upload.bookmark)?;
         let object = uploads::object_of(upload)?;
-        let held = match (&bookmark.digest, bookmark.repository.parse()) {
-            (Some(digest), Ok(name)) => {
-                let repository: Repository = self.registry.repository(&name);
-                repository.holders(digest).await?.iter().any(|lease| lease.object == object)
-            }
-            _ => false,
+        let (Some(digest), Ok(name)) = (&bookmark.digest, bookmark.repository.parse()) else {
+            return Err(records::damaged(
+                &upload.key,
+                &"its upload's bookmark does not say what was committed",
+            ));
         };
-        if held {
-            self.end(upload).await?;
-            swept.forgotten += 1;
-            return Ok(());
-        }
-        let key = layout::object(&object)?;
-        let there = self.store.driver().stat(&key).await.optional()?.is_some();
-        if there && idle <= self.registry.rules().upload_ttl {
-            return Ok(());
-        }
-        if there {
-            self.store.delete(&key).await?;
-            swept.deleted += 1;
+        // In the store that was swept, wherever the repository is routed to by now.
+        let repository = Repository { name, store: self.store.clone(), shared: self.registry.shared.clone() };
+        let held = repository.holders(digest).await?.iter().any(|lease| lease.object == object);
+        let condemned =
+            self.store.driver().stat(&layout::condemned(digest, &object)?).await.optional()?.is_some();
+        if !held && !condemned {
+            if idle <= self.registry.rules().upload_ttl {
+                return Ok(());
+            }
+            // A repeated finalise may be about to adopt it: it goes by its mark alone (docs/adr/0002).
+            repository.condemn(digest, &object).await?;
+            swept.condemned += 1;
         } else {
             swept.forgotten += 1;
         }

@@ -65,7 +65,7 @@ impl Repository {
         self.untag_if(tag, Untag::Dangles(digest)).await
     }
 
-    /// By compare-and-set where the store has one; without, a tag pushed in the same instant may go too (DESIGN section 4).
+    /// By compare-and-set where the store has one; without, a tag pushed in the same instant may go too (docs/adr/0005).
     async fn untag_if(&self, tag: &Tag, condition: Untag<'_>) -> Result<bool> {
         let key = layout::tag(&self.name, tag)?;
         for _ in 0..TRIES {
@@ -137,8 +137,11 @@ impl Repository {
     async fn exists(&self) -> Result<bool> {
         use longshore_driver_sdk::{KeyPrefix, ListQuery};
         let prefix = KeyPrefix::parse(&format!("{}/", layout::folder(&self.name)))?;
-        let query = ListQuery { prefix, recursive: false, start_after: String::new(), limit: 16 };
+        // Its own records begin with '_'; before them may stand any number of repositories whose names go on from its own.
+        let start_after = format!("{}^", prefix.as_str());
+        let own = format!("{}_", prefix.as_str());
+        let query = ListQuery { prefix, recursive: false, start_after, limit: 1 };
         let page = self.store.driver().list(&query).await?;
-        Ok(page.entries.iter().any(|entry| entry.name().contains("/_")))
+        Ok(page.entries.iter().any(|entry| entry.name().starts_with(&own)))
     }
 }

@@ -10,6 +10,7 @@ use longshore_driver_sdk::{
     UploadState, UploadStream,
 };
 
+use super::began::Began;
 use super::bookmark::Bookmark;
 use super::hasher::Hasher;
 use super::lease::{Lease, ObjectId};
@@ -61,15 +62,16 @@ impl Repository {
     /// An upload in one request (spec end-4b).
     pub async fn upload_whole(&self, digest: &Digest, chunk: Chunk) -> Result<()> {
         let mut session = self.create_session(digest.algorithm(), chunk.length).await?;
-        let written = self.write(&mut session, chunk).await;
-        match written {
+        let id = session.id.clone();
+        let outcome = match self.write(&mut session, chunk).await {
             Ok(()) => self.commit(session, digest).await,
-            Err(error) => {
-                // Nobody knows this session's id but this request.
-                self.end_quietly(&session.id).await;
-                Err(error)
-            }
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            // Nobody knows this session's id but this request. One that is committed is left to the sweeper.
+            self.give_up(&id).await;
         }
+        outcome
     }
 
     /// The durable offset (spec end-13).
@@ -238,9 +240,10 @@ impl Repository {
         }
         let bookmark = Bookmark::finished(&self.name, &session.hasher, digest);
         let size = session.received;
+        let began = Began::now();
         session.stream.commit(size, bookmark.to_bytes()?).await.map_err(taken_over)?;
         self.verify_committed(&bookmark, digest, &session.object, &session.id).await?;
-        self.record(digest, &session.object, size).await
+        self.record(digest, &session.object, size, began).await
     }
 
     /// After a commit that nobody answered: the session tells what came of it.
@@ -249,7 +252,14 @@ impl Repository {
         if upload.state == UploadState::Committed {
             return self.finish_committed(&upload, &bookmark, digest).await;
         }
-        let session = self.resume(id, None).await?;
+        let session = match self.resume(id, None).await {
+            // The commit came through after all, while the session was looked at.
+            Err(RegistryError::UploadFinished(_)) => {
+                let (upload, bookmark) = self.find_upload(id).await?;
+                return self.finish_committed(&upload, &bookmark, digest).await;
+            }
+            session => session?,
+        };
         let complete = session.hasher.algorithm() == digest.algorithm() && session.hasher.digest() == *digest;
         if complete { self.commit(session, digest).await } else { Err(failure.into()) }
     }
@@ -260,17 +270,21 @@ impl Repository {
             Some(finished) => return Err(RegistryError::FinishedAs(finished.clone())),
             None => return Err(RegistryError::UploadFinished(upload.id.to_string())),
         }
-        // The sweeper deletes what was committed and never recorded, after upload_ttl; long before that it is left to it.
+        // The sweeper condemns what was committed and never recorded, after upload_ttl; long before that it is left to it.
         let age = std::time::SystemTime::now().duration_since(upload.updated).unwrap_or_default();
         if age > self.shared.rules.upload_ttl / 2 {
             return Err(RegistryError::UploadUnknown(upload.id.to_string()));
         }
-        let object = object_of(upload)?;
-        if self.is_recorded(digest, &object).await? {
+        if self.ensure_young_link(digest).await? {
             return Ok(());
         }
+        let object = object_of(upload)?;
         self.verify_committed(bookmark, digest, &object, &upload.id).await?;
-        self.record(digest, &object, upload.durable).await
+        // Somebody else may be at the same session, the sweeper among them: the object is had by Adopt alone (docs/adr/0002).
+        if self.adopt(digest, &object, upload.durable).await? {
+            return Ok(());
+        }
+        Err(RegistryError::UploadUnknown(upload.id.to_string()))
     }
 
     /// Reads an object back whose digest's algorithm was named only at the end; one that is wrong goes, unseen.
@@ -286,7 +300,8 @@ impl Repository {
         }
         let key = layout::object(object)?;
         let mut hasher = Hasher::new(digest.algorithm());
-        let mut bytes = self.store.driver().read(&key, ReadRange::default()).await?.bytes;
+        let reading = self.store.driver().read(&key, ReadRange::default()).await.optional()?;
+        let mut bytes = reading.ok_or_else(|| RegistryError::UploadUnknown(id.to_string()))?.bytes;
         while let Some(piece) = bytes.next().await {
             hasher.update(&piece?);
         }
@@ -299,17 +314,8 @@ impl Repository {
         Err(RegistryError::DigestMismatch { expected: digest.clone(), found })
     }
 
-    /// Whether the last steps of this very upload were done before: a repeated finalise.
-    async fn is_recorded(&self, digest: &Digest, object: &ObjectId) -> Result<bool> {
-        if self.links(digest).await?.iter().any(|lease| lease.object == *object) {
-            return Ok(true);
-        }
-        let gone = self.store.driver().stat(&layout::object(object)?).await.optional()?.is_none();
-        Ok(gone && self.blob_size(digest).await.is_ok())
-    }
-
     /// The last steps of a push: adopt what is held already, or hold and link the new object.
-    async fn record(&self, digest: &Digest, object: &ObjectId, size: u64) -> Result<()> {
+    async fn record(&self, digest: &Digest, object: &ObjectId, size: u64, began: Began) -> Result<()> {
         let _turn = self.shared.turns.take(digest).await;
         let mut held: Vec<ObjectId> =
             self.holders(digest).await?.into_iter().map(|lease| lease.object).collect();
@@ -318,14 +324,38 @@ impl Repository {
         for other in held {
             if self.adopt(digest, &other, size).await? {
                 if other != *object {
-                    self.store.delete(&layout::object(object)?).await?;
+                    self.drop_own(digest, object).await?;
                 }
                 return Ok(());
             }
         }
+        if self.within_window(began).is_err() {
+            let adopted = self.adopt(digest, object, size).await?;
+            return if adopted { Ok(()) } else { Err(RegistryError::TookTooLong) };
+        }
         let lease = Lease::new(object.clone())?;
         self.write_holder(digest, &lease, size).await?;
-        self.write_link(digest, &lease, size).await
+        self.write_link(digest, &lease, size).await?;
+        self.within_window(began)
+    }
+
+    /// An object that is not needed goes by its mark, because a repeated finalise may be about to adopt it (docs/adr/0002).
+    /// Where listings are current, and no holder was written before the mark, none will be: then its bytes go at once.
+    async fn drop_own(&self, digest: &Digest, object: &ObjectId) -> Result<()> {
+        self.condemn(digest, object).await?;
+        let held = self.holders(digest).await?.iter().any(|lease| lease.object == *object);
+        if !held && self.lists_are_current() {
+            self.store.delete(&layout::object(object)?).await?;
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, id: &UploadId) {
+        if let Ok(upload) = self.store.driver().get_upload(id).await
+            && upload.state == UploadState::Open
+        {
+            self.end_quietly(id).await;
+        }
     }
 
     /// Ends a session that nobody will come back to; what can't be ended now expires.

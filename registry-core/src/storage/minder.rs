@@ -16,7 +16,7 @@ const LAST_BACKOFF: Duration = Duration::from_secs(5);
 /// A driver that ran this long starts with the first back-off again.
 const STEADY: Duration = Duration::from_secs(30);
 /// From SIGTERM to SIGKILL.
-const GRACE: Duration = Duration::from_secs(12);
+const GRACE: Duration = Duration::from_secs(25);
 
 /// A driver that is kept running.
 #[derive(Debug)]
