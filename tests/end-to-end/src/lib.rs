@@ -1,0 +1,20 @@
+//! The harness of the end-to-end tests: it starts the release binaries as an operator would, speaks HTTP
+//! to them as a client would, and ends every process it started, whatever happens.
+
+pub mod client;
+pub mod digest;
+pub mod figures;
+pub mod loop_disk;
+pub mod process;
+pub mod random;
+pub mod registry;
+pub mod report;
+pub mod scratch;
+pub mod strace_log;
+pub mod wire;
+
+pub use client::{Client, Failure};
+pub use digest::sha256;
+pub use process::Process;
+pub use random::Random;
+pub use registry::Registry;

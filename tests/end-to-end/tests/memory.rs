@@ -1,0 +1,104 @@
+//! Memory does not grow with the size of blobs: eight clients push 1 GiB each at once, then eight pull at once,
+//! and neither core nor driver passes 64 MiB.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use longshore_end_to_end::client::{blob_path, expect, location};
+use longshore_end_to_end::digest::Sha256Digest;
+use longshore_end_to_end::figures::{mib, peak_memory, reset_peak_memory};
+use longshore_end_to_end::{Client, Random, Registry, figure};
+use reqwest::{Body, Method, StatusCode};
+use tokio::task::JoinSet;
+
+const CLIENTS: u64 = 8;
+const SIZE: u64 = 1 << 30;
+const LIMIT: u64 = 64 << 20;
+const PIECE: u64 = 256 * 1024;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_pushes_and_eight_pulls_of_1_gib_stay_under_64_mib() {
+    let mut random = Random::announced("memory");
+    let registry = Registry::start_apart().await;
+    let processes = [("core", registry.core().id()), ("driver", registry.driver_pid())];
+    show(&processes, "idle");
+
+    let begin = Instant::now();
+    let mut pushes = JoinSet::new();
+    for number in 0..CLIENTS {
+        pushes.spawn(push(registry.client(), format!("memory/r{number}"), random.split()));
+    }
+    let blobs = pushes.join_all().await;
+    rate("pushed", begin);
+    let pushing = show(&processes, "while eight clients push 1 GiB each");
+
+    for (_, process) in &processes {
+        reset_peak_memory(*process);
+    }
+    let begin = Instant::now();
+    let mut pulls = JoinSet::new();
+    for (repository, digest) in blobs {
+        pulls.spawn(pull(registry.client(), repository, digest));
+    }
+    pulls.join_all().await;
+    rate("pulled", begin);
+    let pulling = show(&processes, "while eight clients pull 1 GiB each");
+
+    for (name, peak) in pushing.into_iter().chain(pulling) {
+        assert!(peak < LIMIT, "{name} had {} at its peak, the limit is {}", mib(peak), mib(LIMIT));
+    }
+}
+
+/// One PATCH without a length, as docker sends it; the digest is known when the last byte is out.
+async fn push(client: Client, repository: String, random: Random) -> (String, String) {
+    let upload = client.start_upload(&repository).await.expect("POST");
+    let digest = Arc::new(Mutex::new(Sha256Digest::default()));
+    let pieces = stream::unfold((random, SIZE, Arc::clone(&digest)), async |(mut random, left, digest)| {
+        if left == 0 {
+            return None;
+        }
+        let piece = Bytes::from(random.bytes(usize::try_from(left.min(PIECE)).expect("a piece")));
+        digest.lock().expect("the digest").update(&piece);
+        let left = left - piece.len() as u64;
+        Some((Ok::<_, std::io::Error>(piece), (random, left, digest)))
+    });
+    let request = client.request(Method::PATCH, &upload).header("Content-Type", "application/octet-stream");
+    let response = request.body(Body::wrap_stream(pieces)).send().await.expect("PATCH");
+    let response = expect(StatusCode::ACCEPTED, "PATCH", response).await.expect("202");
+    assert_eq!(response.headers()["range"], format!("0-{}", SIZE - 1), "every byte is durable");
+    let upload = location(&response).expect("a location");
+    let digest = digest.lock().expect("the digest").clone().finish();
+    client.finish_upload(&upload, &digest).await.expect("PUT");
+    (repository, digest)
+}
+
+async fn pull(client: Client, repository: String, digest: String) {
+    let response = client.get(&blob_path(&repository, &digest)).send().await.expect("GET");
+    let response = expect(StatusCode::OK, "GET blob", response).await.expect("200");
+    assert_eq!(response.content_length(), Some(SIZE));
+    let (mut seen, mut length) = (Sha256Digest::default(), 0);
+    let mut pieces = response.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.expect("a piece of the blob");
+        length += piece.len() as u64;
+        seen.update(&piece);
+    }
+    assert_eq!((length, seen.finish()), (SIZE, digest));
+}
+
+fn show(processes: &[(&'static str, u32)], when: &str) -> Vec<(String, u64)> {
+    let peaks: Vec<_> =
+        processes.iter().map(|(name, process)| (format!("{name} {when}"), peak_memory(*process))).collect();
+    for (name, peak) in &peaks {
+        figure!("memory: VmHWM {} of the {name}", mib(*peak));
+    }
+    peaks
+}
+
+fn rate(what: &str, begin: Instant) {
+    let seconds = begin.elapsed().as_secs_f64();
+    let mib_in_all = (CLIENTS * SIZE) >> 20;
+    figure!("memory: {what} {mib_in_all} MiB in {seconds:.1} s, {:.0} MiB/s", mib_in_all as f64 / seconds);
+}

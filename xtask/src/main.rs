@@ -1,0 +1,36 @@
+//! `cargo xtask`: the chores of the project. This file owns the command line.
+
+mod console;
+mod run;
+mod step;
+mod tests;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask run [--listen ADDR] [--data DIR]   build, then serve a registry until Ctrl-C
+       cargo xtask test [FILTER]                      every check; with FILTER only the tests so named
+       cargo xtask ci                                 the same as test, without a filter";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["run", options @ ..] => run::Options::parse(options).and_then(|options| run::run(&options)),
+        ["test"] | ["ci"] => tests::everything(),
+        ["test", filter] if !filter.starts_with('-') => tests::filtered(filter),
+        ["help" | "--help" | "-h"] => {
+            console::say(USAGE);
+            return ExitCode::SUCCESS;
+        }
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            console::complain(&reason);
+            ExitCode::FAILURE
+        }
+    }
+}

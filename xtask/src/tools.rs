@@ -1,0 +1,84 @@
+//! The programs that the tests need beside cargo, and how Debian names their packages.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::console;
+use crate::step::succeed;
+
+/// (program, Debian package)
+const TOOLS: &[(&str, &str)] = &[
+    ("dockerd", "docker.io"),
+    ("docker", "docker.io"),
+    ("strace", "strace"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mount", "mount"),
+    ("umount", "mount"),
+    ("losetup", "mount"),
+    ("perl", "perl-base"),
+];
+
+/// Installs what is missing if that can be done here; else fails with the line to type.
+pub(crate) fn provide() -> Result<(), String> {
+    let missing = missing_packages();
+    if missing.is_empty() {
+        console::say("all there");
+        return require_root();
+    }
+    let line = format!("apt-get install -y {}", missing.join(" "));
+    require_root()?;
+    if find("apt-get").is_none() {
+        return Err(format!("{} is missing; on Debian: {line}", missing.join(", ")));
+    }
+    console::say(&line);
+    if install(&missing).is_err() {
+        succeed(Command::new("apt-get").args(["update", "-q"]))?;
+        install(&missing)?;
+    }
+    let still = missing_programs();
+    if still.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("still missing after the installation: {}; install them by hand", still.join(", ")))
+    }
+}
+
+/// Loop mounts, the shutdown ioctl and dockerd work for root alone.
+fn require_root() -> Result<(), String> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let missing = missing_packages();
+    let install = if missing.is_empty() {
+        String::new()
+    } else {
+        format!(" after `apt-get install -y {}`", missing.join(" "))
+    };
+    Err(format!(
+        "the power-cut and docker tests mount a file system and start dockerd: run this as root{install}"
+    ))
+}
+
+fn install(packages: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("apt-get");
+    command.args(["install", "-y", "-q", "--no-install-recommends"]).args(packages);
+    succeed(command.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn missing_programs() -> Vec<&'static str> {
+    TOOLS.iter().filter(|(program, _)| find(program).is_none()).map(|(program, _)| *program).collect()
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    let mut packages: Vec<_> =
+        TOOLS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+    packages.dedup();
+    packages
+}
+
+/// Debian keeps some of them in sbin, which is not on everyone's PATH.
+fn find(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    directories.map(|directory| directory.join(program)).find(|candidate| Path::is_file(candidate))
+}
