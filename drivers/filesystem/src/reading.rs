@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use longshore_driver_sdk::{
     ByteStream, Detail, DriverError, Key, Limits, Object, ReadRange, Reading, Reason, Result,
@@ -27,7 +27,8 @@ pub(crate) fn get(tree: &Tree, key: &Key) -> Result<(Object, Bytes)> {
         );
         return Err(DriverError::new(Reason::TooLarge, message));
     }
-    let content = read_piece(&file, 0, object.size).map_err(|error| read_failed(key, error))?;
+    let content =
+        read_piece(&file, 0, object.size, &mut BytesMut::new()).map_err(|error| read_failed(key, error))?;
     Ok((object, content))
 }
 
@@ -53,28 +54,33 @@ struct Ahead {
     key: Key,
     offset: u64,
     end: u64,
-    next: Option<JoinHandle<(File, io::Result<Bytes>)>>,
+    next: Option<JoinHandle<(File, io::Result<Bytes>, BytesMut)>>,
+    /// The buffer of the piece before the last: by now that one has been sent, and its memory can be used again. New
+    /// memory for each piece, taken and given back on other threads, would pile up in the allocator.
+    spare: BytesMut,
 }
 
 impl Ahead {
     fn start(&mut self, file: File) {
         let (offset, length) = (self.offset, PIECE.min(self.end - self.offset));
         self.offset += length;
+        let mut buffer = std::mem::take(&mut self.spare);
         self.next = (length > 0).then(|| {
             tokio::task::spawn_blocking(move || {
-                let piece = read_piece(&file, offset, length);
-                (file, piece)
+                let piece = read_piece(&file, offset, length, &mut buffer);
+                (file, piece, buffer)
             })
         });
     }
 
     async fn next(mut self) -> Option<(Result<Bytes>, Self)> {
         let outcome = match self.next.take()?.await {
-            Ok((file, Ok(piece))) => {
+            Ok((file, Ok(piece), buffer)) => {
                 self.start(file);
+                self.spare = buffer;
                 Ok(piece)
             }
-            Ok((_, Err(error))) => Err(read_failed(&self.key, error)),
+            Ok((_, Err(error), _)) => Err(read_failed(&self.key, error)),
             Err(error) => Err(DriverError::new(
                 Reason::DriverBug,
                 format!("reading {} was broken off: {error}", self.key),
@@ -85,7 +91,7 @@ impl Ahead {
 }
 
 fn pieces(key: Key, file: File, offset: u64, end: u64) -> ByteStream {
-    let mut ahead = Ahead { key, offset, end, next: None };
+    let mut ahead = Ahead { key, offset, end, next: None, spare: BytesMut::new() };
     // Nothing is read before somebody asks.
     let mut file = Some(file);
     let first = stream::once(async move {
@@ -97,11 +103,12 @@ fn pieces(key: Key, file: File, offset: u64, end: u64) -> ByteStream {
     Box::pin(futures_util::StreamExt::flatten(first))
 }
 
-fn read_piece(file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
+/// Reads into the buffer's memory, which is taken again if nobody holds the piece that was read into it before.
+fn read_piece(file: &File, offset: u64, length: u64, buffer: &mut BytesMut) -> io::Result<Bytes> {
     // A piece is at most as long as a message.
-    let mut piece = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    file.read_exact_at(&mut piece, offset)?;
-    Ok(piece.into())
+    buffer.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
+    file.read_exact_at(buffer, offset)?;
+    Ok(buffer.split().freeze())
 }
 
 fn read_failed(key: &Key, error: io::Error) -> DriverError {
