@@ -1,0 +1,130 @@
+//! The command line, and what an operator is told when a store is not what it should be.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use longshore_end_to_end::registry::{CORE, DRIVER};
+use longshore_end_to_end::{Process, scratch};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn longshore(arguments: &[&str]) -> Output {
+    Command::new(scratch::binary(CORE)).args(arguments).env("NO_COLOR", "1").output().expect("longshore runs")
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn driver(endpoint: &str, root: &std::path::Path) -> Process {
+    let mut command = Command::new(scratch::binary(DRIVER));
+    command.args(["--endpoint", endpoint, &format!("root={}", root.display())]);
+    let driver = Process::spawn(DRIVER, &mut command);
+    driver.await_line("listening on", PATIENCE);
+    driver
+}
+
+#[test]
+fn a_store_is_initialised_once_and_then_served() {
+    let (data, sockets) = (scratch::data_directory(), scratch::socket_directory());
+    let endpoint = format!("unix://{}/fs.sock", sockets.path().display());
+    let root = data.path().join("store");
+    std::fs::create_dir(&root).unwrap();
+    let _driver = driver(&endpoint, &root);
+
+    let probe = longshore(&["driver", "probe", &endpoint]);
+    assert!(probe.status.success() && said(&probe).contains("not initialised"), "{}", said(&probe));
+    let config = data.path().join("longshore.toml");
+    std::fs::write(&config, format!("listen = '127.0.0.1:0'\n[storage.main]\nendpoint = '{endpoint}'\n"))
+        .unwrap();
+    let config = config.display().to_string();
+    let refused = longshore(&["serve", "--config", &config]);
+    assert!(!refused.status.success(), "an empty store may be an unmounted disk");
+    assert!(said(&refused).contains("longshore storage init"), "{}", said(&refused));
+
+    let init = longshore(&["storage", "init", &endpoint]);
+    assert!(init.status.success(), "{}", said(&init));
+    let id = std::fs::read_to_string(root.join(".driver/store-id")).unwrap();
+    assert!(said(&init).contains(id.trim()), "{} prints {id}", said(&init));
+    let again = longshore(&["storage", "init", &endpoint]);
+    assert!(!again.status.success() && said(&again).contains(id.trim()), "{}", said(&again));
+    let probe = longshore(&["driver", "probe", &endpoint]);
+    assert!(said(&probe).contains(id.trim()) && said(&probe).contains("Stable"), "{}", said(&probe));
+
+    let mut command = Command::new(scratch::binary(CORE));
+    let mut core = Process::spawn(CORE, command.args(["serve", "--config", &config]));
+    core.await_line("listening on http://", PATIENCE);
+    assert!(core.terminate(PATIENCE).success());
+}
+
+#[test]
+fn another_store_behind_the_same_address_is_refused() {
+    let (data, sockets) = (scratch::data_directory(), scratch::socket_directory());
+    let endpoint = format!("unix://{}/fs.sock", sockets.path().display());
+    let root = data.path().join("store");
+    std::fs::create_dir(&root).unwrap();
+    let _driver = driver(&endpoint, &root);
+    longshore(&["storage", "init", &endpoint]);
+    let config = data.path().join("longshore.toml");
+    let text =
+        format!("listen = '127.0.0.1:0'\n[storage.main]\nendpoint = '{endpoint}'\nstore_id = 'another'\n");
+    std::fs::write(&config, text).unwrap();
+    let refused = longshore(&["serve", "--config", &config.display().to_string()]);
+    assert!(!refused.status.success());
+    assert!(said(&refused).contains("STORE_MISMATCH"), "{}", said(&refused));
+}
+
+#[test]
+fn a_data_directory_that_is_there_and_empty_is_not_taken_for_a_new_store() {
+    let data = scratch::data_directory();
+    let mut command = Command::new(scratch::binary(CORE));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data", &data.path().display().to_string()]);
+    let core = Process::spawn(CORE, &mut command);
+    // The driver, which says so, is started again and again until the core gives up.
+    core.await_line("a disk that is not mounted looks just like this", PATIENCE);
+}
+
+#[test]
+fn mistakes_on_the_command_line_and_in_the_configuration_are_told() {
+    let data = scratch::data_directory();
+    let config = data.path().join("longshore.toml");
+    std::fs::write(&config, "[storage.main]\nendpiont = 'unix:///x'\n").unwrap();
+    let typo = longshore(&["serve", "--config", &config.display().to_string()]);
+    assert!(!typo.status.success());
+    assert!(said(&typo).contains("endpiont") && said(&typo).contains("line 2"), "{}", said(&typo));
+    let public = longshore(&["serve", "--listen", "0.0.0.0:0"]);
+    assert!(!public.status.success() && said(&public).contains("TLS"), "{}", said(&public));
+    let remote = longshore(&["driver", "probe", "tcp://10.0.0.1:7000"]);
+    assert!(!remote.status.success() && said(&remote).contains("mutual TLS"), "{}", said(&remote));
+    let nobody = longshore(&["driver", "probe", "unix:///nonexistent/driver.sock"]);
+    assert!(
+        !nobody.status.success() && said(&nobody).contains("/nonexistent/driver.sock"),
+        "{}",
+        said(&nobody)
+    );
+}
+
+#[test]
+fn a_driver_says_what_is_wrong_with_its_settings_or_socket() {
+    let (data, sockets) = (scratch::data_directory(), scratch::socket_directory());
+    let run = |arguments: &[&str]| {
+        Command::new(scratch::binary(DRIVER)).args(arguments).output().expect("the driver runs")
+    };
+    let endpoint = format!("unix://{}/fs.sock", sockets.path().display());
+    let root = format!("root={}", data.path().join("store").display());
+    let typo = run(&["--endpoint", &endpoint, &root, "durabilty=os"]);
+    assert!(!typo.status.success() && said(&typo).contains("durabilty"), "{}", said(&typo));
+    let absent = run(&["--endpoint", &endpoint, &root]);
+    assert!(!absent.status.success() && said(&absent).contains("init="), "{}", said(&absent));
+    let public = run(&["--endpoint", "tcp://0.0.0.0:7000", &root]);
+    assert!(!public.status.success() && said(&public).contains("mutual TLS"), "{}", said(&public));
+
+    std::fs::create_dir(data.path().join("store")).unwrap();
+    let _first = driver(&endpoint, &data.path().join("store"));
+    let second = run(&["--endpoint", &endpoint, &root]);
+    assert!(
+        !second.status.success() && said(&second).contains("another process listens"),
+        "{}",
+        said(&second)
+    );
+}
