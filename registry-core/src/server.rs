@@ -24,6 +24,8 @@ use crate::storage::{Route, RouteProblem, Storages};
 
 /// How long a driver may take to answer at start.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A minded driver that ended this often before it ever answered will not come up.
+const HOPELESS: u32 = 3;
 /// From the accept to the end of a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests under way may finish for this long.
@@ -38,6 +40,8 @@ pub enum ServeError {
     Routes(#[from] RouteProblem),
     #[error(transparent)]
     Mind(#[from] MindError),
+    #[error("the driver of storage {0} ends as soon as it is started; its own message above says why")]
+    DriverEnds(String),
     #[error("storage {name}: {error}")]
     Driver { name: String, error: DriverError },
     #[error("storage {name}: {error}")]
@@ -99,7 +103,8 @@ async fn start(
             deadlines: config.deadlines.deadlines(),
             core_instance: instance.to_owned(),
         });
-        let store = Arc::new(open_store(name, driver).await?);
+        let minder = storage.command.as_ref().and(minders.last());
+        let store = Arc::new(open_store(name, driver, minder).await?);
         let prefixes =
             if storage.prefixes.is_empty() { vec![String::new()] } else { storage.prefixes.clone() };
         routes.extend(prefixes.into_iter().map(|prefix| Route { prefix, store: store.clone() }));
@@ -108,9 +113,13 @@ async fn start(
     Ok((registry, listener))
 }
 
-async fn open_store(name: &str, driver: RemoteDriver) -> Result<Store, ServeError> {
+async fn open_store(name: &str, driver: RemoteDriver, minder: Option<&Minder>) -> Result<Store, ServeError> {
     let failed = |error| ServeError::Driver { name: name.to_owned(), error };
-    wait_for(&driver).await.map_err(failed)?;
+    let hopeless = || minder.is_some_and(|minder| minder.ends() >= HOPELESS);
+    match wait_for(&driver, hopeless).await {
+        Err(_) if hopeless() => return Err(ServeError::DriverEnds(name.to_owned())),
+        waited => waited.map_err(failed)?,
+    }
     let store_id = driver.store_id().await.map_err(failed)?;
     let store = Store::new(name.to_owned(), Arc::new(driver));
     store.open(&store_id).await.map_err(|error| ServeError::Store { name: name.to_owned(), error })?;
@@ -118,12 +127,14 @@ async fn open_store(name: &str, driver: RemoteDriver) -> Result<Store, ServeErro
 }
 
 /// A driver that is started beside us needs a moment; one that refuses us will not change its mind.
-async fn wait_for(driver: &RemoteDriver) -> Result<(), DriverError> {
+async fn wait_for(driver: &RemoteDriver, hopeless: impl Fn() -> bool) -> Result<(), DriverError> {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
-        match driver.connected(Duration::from_secs(1)).await {
+        match driver.connected(Duration::from_millis(250)).await {
             Ok(_) => return Ok(()),
-            Err(error) if !error.is_transient() || tokio::time::Instant::now() > end => return Err(error),
+            Err(error) if !error.is_transient() || hopeless() || tokio::time::Instant::now() > end => {
+                return Err(error);
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }

@@ -4,6 +4,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use longshore_driver_sdk::endpoint::Endpoint;
@@ -25,6 +27,7 @@ pub struct Minder {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
     directory: PathBuf,
+    ends: Arc<AtomicU32>,
 }
 
 /// Why a driver can't be minded.
@@ -57,12 +60,18 @@ impl Minder {
         };
         let child = launch.spawn().map_err(|error| MindError::Start { program: program.clone(), error })?;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(mind(launch, child, stop.clone()));
-        Ok(Self { endpoint: Endpoint::Unix(socket), stop, task, directory })
+        let ends = Arc::new(AtomicU32::new(0));
+        let task = tokio::spawn(mind(launch, child, stop.clone(), ends.clone()));
+        Ok(Self { endpoint: Endpoint::Unix(socket), stop, task, directory, ends })
     }
 
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// How often the driver has ended by itself.
+    pub fn ends(&self) -> u32 {
+        self.ends.load(Ordering::Relaxed)
     }
 
     /// Ends the driver, and waits until it has ended.
@@ -94,7 +103,7 @@ impl Launch {
     }
 }
 
-async fn mind(launch: Launch, mut child: Child, stop: CancellationToken) {
+async fn mind(launch: Launch, mut child: Child, stop: CancellationToken, ends: Arc<AtomicU32>) {
     let mut backoff = FIRST_BACKOFF;
     loop {
         let began = Instant::now();
@@ -104,6 +113,7 @@ async fn mind(launch: Launch, mut child: Child, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return end(child, input).await,
             ended = child.wait() => {
+                ends.fetch_add(1, Ordering::Relaxed);
                 let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
                 tracing::error!(storage = launch.storage, how, "the driver ended; it is started again");
             }

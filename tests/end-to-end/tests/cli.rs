@@ -79,9 +79,10 @@ fn a_data_directory_that_is_there_and_empty_is_not_taken_for_a_new_store() {
     let data = scratch::data_directory();
     let mut command = Command::new(scratch::binary(CORE));
     command.args(["serve", "--listen", "127.0.0.1:0", "--data", &data.path().display().to_string()]);
-    let core = Process::spawn(CORE, &mut command);
-    // The driver, which says so, is started again and again until the core gives up.
-    core.await_line("a disk that is not mounted looks just like this", PATIENCE);
+    let mut core = Process::spawn(CORE, &mut command);
+    assert!(!core.wait(Duration::from_secs(5)).success());
+    assert!(core.log_contains("a disk that is not mounted looks just like this"), "{}", core.log());
+    assert!(core.log_contains("ends as soon as it is started"), "{}", core.log());
 }
 
 #[test]

@@ -13,8 +13,8 @@ use reqwest::{Method, StatusCode};
 
 /// Requests not yet begun.
 const REFUSED_WITHIN: Duration = Duration::from_secs(10);
-/// Those under way: 8 s without progress, and the time to tell.
-const ENDED_WITHIN: Duration = Duration::from_secs(12);
+/// Those under way: 8 s without progress, after the buffers on the way have filled at the pace of the client.
+const ENDED_WITHIN: Duration = Duration::from_secs(16);
 const WELL_WITHIN: Duration = Duration::from_secs(2);
 /// What the other storage may take for an answer while its neighbour hangs.
 const FAST: Duration = Duration::from_secs(1);
