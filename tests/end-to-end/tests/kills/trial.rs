@@ -48,6 +48,8 @@ pub(crate) struct Aftermath {
     pub(crate) reached: Option<Reached>,
     /// The core saw the kill only as a failing driver, and may have gone on by itself.
     pub(crate) core_lived: bool,
+    /// The last call that the core had sent may still be done after the kill.
+    pub(crate) driver_lived: bool,
 }
 
 impl Trial {
@@ -209,7 +211,12 @@ impl Trial {
         {
             return None;
         }
-        Some(Aftermath { status, reached, core_lived: victim == Victim::Driver })
+        Some(Aftermath {
+            status,
+            reached,
+            core_lived: victim == Victim::Driver,
+            driver_lived: victim == Victim::Core,
+        })
     }
 
     fn delay(&mut self, work: &Work) -> Duration {
