@@ -1,6 +1,8 @@
 //! Any [`Driver`] as a service on a socket. Owns what is the same for every driver: the handshake, the checks that the
 //! contract asks of each request, the order of a write stream's messages, and the HTTP/2 settings of this end.
 
+mod write_session;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -13,14 +15,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::driver::{
-    Condition, Driver, ListQuery, OpenMode, OpenUpload, ReadRange, SignRequest, UploadId, UploadQuery,
-    UploadStream,
-};
+use crate::driver::{Condition, Driver, ListQuery, ReadRange, SignRequest, UploadId, UploadQuery};
 use crate::endpoint::{Connection, Listener};
-use crate::error::{Detail, DriverError, Optional as _, Reason, Result};
+use crate::error::{DriverError, Optional as _, Reason, Result};
 use crate::key::{Key, KeyPrefix};
 use crate::wire;
+use write_session::WriteSession;
 
 /// The one version this SDK speaks.
 pub const PROTOCOL: v1::Version = v1::Version { major: 1, minor: 0 };
@@ -474,128 +474,4 @@ fn read_piece(offset: &mut u64, data: bytes::Bytes) -> v1::ReadStreamResponse {
         v1::ReadStreamResponse { object: None, offset: *offset, crc32c: Some(crc32c::crc32c(&data)), data };
     *offset += piece.data.len() as u64;
     piece
-}
-
-/// One write stream: open, then chunks and marks in order, perhaps a commit.
-struct WriteSession {
-    service: Service,
-    messages: Streaming<v1::WriteStreamRequest>,
-    answers: mpsc::Sender<std::result::Result<v1::WriteStreamResponse, Status>>,
-}
-
-impl WriteSession {
-    async fn run(mut self) -> Result<()> {
-        use v1::write_stream_request::Msg;
-        let Some(Msg::Open(open)) = self.next().await? else {
-            return Err(wire::misunderstood("a write stream begins with open"));
-        };
-        let (upload, mut writer) = self.service.driver.open_upload(self.service.open(open)?).await?;
-        let mut position = Position { received: upload.durable, durable: upload.durable };
-        self.say(v1::write_stream_response::Msg::Opened(wire::upload_out(upload))).await;
-        while let Some(message) = self.next().await? {
-            match message {
-                Msg::Open(_) => return Err(wire::misunderstood("a second open in one write stream")),
-                Msg::Chunk(chunk) => position.write(&mut *writer, chunk, &self.service).await?,
-                Msg::Mark(mark) => {
-                    if let Some(ack) = position.mark(&mut *writer, mark).await? {
-                        self.say(v1::write_stream_response::Msg::Ack(ack)).await;
-                    }
-                }
-                Msg::Commit(commit) => {
-                    let upload = writer.commit(commit.size, commit.bookmark).await?;
-                    self.say(v1::write_stream_response::Msg::Committed(wire::upload_out(upload))).await;
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// `None`: the core ended the stream or went away; either way the session stays at its last durable mark.
-    async fn next(&mut self) -> Result<Option<v1::write_stream_request::Msg>> {
-        match self.messages.message().await {
-            Ok(None) | Err(_) => Ok(None),
-            Ok(Some(message)) => {
-                message.msg.map(Some).ok_or_else(|| wire::misunderstood("an empty message in a write stream"))
-            }
-        }
-    }
-
-    async fn say(&self, msg: v1::write_stream_response::Msg) {
-        let _ = self.answers.send(Ok(v1::WriteStreamResponse { msg: Some(msg) })).await;
-    }
-}
-
-impl Service {
-    fn open(&self, open: v1::WriteOpen) -> Result<OpenUpload> {
-        let mode = match open.mode {
-            Some(v1::write_open::Mode::Create(create)) => {
-                self.refuse_while_draining()?;
-                OpenMode::Create {
-                    key: Key::parse(&create.key)?,
-                    size_hint: create.size_hint,
-                    bookmark: create.bookmark,
-                }
-            }
-            Some(v1::write_open::Mode::Resume(_)) => OpenMode::Resume,
-            None => {
-                return Err(wire::misunderstood("an open without a mode that this driver knows (rule R2)"));
-            }
-        };
-        Ok(OpenUpload { id: UploadId::parse(&open.upload_id)?, fence: wire::fence_in(open.fence)?, mode })
-    }
-}
-
-/// Where a write stream is.
-struct Position {
-    received: u64,
-    durable: u64,
-}
-
-impl Position {
-    async fn write(
-        &mut self,
-        writer: &mut dyn UploadStream,
-        chunk: v1::WriteChunk,
-        service: &Service,
-    ) -> Result<()> {
-        let max = service.driver.description().limits.max_chunk as usize;
-        if chunk.data.len() > max {
-            return Err(DriverError::new(
-                Reason::TooLarge,
-                format!("a chunk of {} bytes; at most {max} are agreed", chunk.data.len()),
-            ));
-        }
-        self.expect(chunk.offset)?;
-        if chunk.crc32c.is_some_and(|sum| sum != crc32c::crc32c(&chunk.data)) {
-            return Err(DriverError::new(
-                Reason::ChecksumMismatch,
-                format!("the chunk at offset {} arrived damaged", chunk.offset),
-            ));
-        }
-        self.received += chunk.data.len() as u64;
-        writer.write(chunk.data).await
-    }
-
-    /// Acknowledges a flush always, another mark only when it became durable: acks are sparse.
-    async fn mark(
-        &mut self,
-        writer: &mut dyn UploadStream,
-        mark: v1::WriteMark,
-    ) -> Result<Option<v1::WriteAck>> {
-        self.expect(mark.offset)?;
-        let ack = writer.mark(mark.bookmark, mark.flush).await?;
-        let news = mark.flush || ack.durable > self.durable;
-        self.durable = ack.durable;
-        Ok(news.then_some(v1::WriteAck { received: ack.received, durable: ack.durable }))
-    }
-
-    fn expect(&self, offset: u64) -> Result<()> {
-        if offset == self.received {
-            return Ok(());
-        }
-        let detail = Detail::Offsets { received: self.received, durable: self.durable };
-        let message = format!("offset {offset} does not follow; {} bytes were received", self.received);
-        Err(DriverError::new(Reason::OffsetMismatch, message).with_detail(detail))
-    }
 }

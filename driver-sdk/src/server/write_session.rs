@@ -1,0 +1,135 @@
+//! One write stream: open, then chunks and marks in order, perhaps a commit (contract section U). Owns the checks of
+//! offsets, sizes and checksums, and how often is acknowledged.
+
+use longshore_driver_proto::v1;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::Service;
+use crate::driver::{OpenMode, OpenUpload, UploadId, UploadStream};
+use crate::error::{Detail, DriverError, Reason, Result};
+use crate::key::Key;
+use crate::wire;
+
+pub(super) struct WriteSession {
+    pub(super) service: Service,
+    pub(super) messages: Streaming<v1::WriteStreamRequest>,
+    pub(super) answers: mpsc::Sender<std::result::Result<v1::WriteStreamResponse, Status>>,
+}
+
+impl WriteSession {
+    pub(super) async fn run(mut self) -> Result<()> {
+        use v1::write_stream_request::Msg;
+        let Some(Msg::Open(open)) = self.next().await? else {
+            return Err(wire::misunderstood("a write stream begins with open"));
+        };
+        let (upload, mut writer) = self.service.driver.open_upload(self.service.open(open)?).await?;
+        let mut position = Position { received: upload.durable, durable: upload.durable };
+        self.say(v1::write_stream_response::Msg::Opened(wire::upload_out(upload))).await;
+        while let Some(message) = self.next().await? {
+            match message {
+                Msg::Open(_) => return Err(wire::misunderstood("a second open in one write stream")),
+                Msg::Chunk(chunk) => position.write(&mut *writer, chunk, &self.service).await?,
+                Msg::Mark(mark) => {
+                    if let Some(ack) = position.mark(&mut *writer, mark).await? {
+                        self.say(v1::write_stream_response::Msg::Ack(ack)).await;
+                    }
+                }
+                Msg::Commit(commit) => {
+                    let upload = writer.commit(commit.size, commit.bookmark).await?;
+                    self.say(v1::write_stream_response::Msg::Committed(wire::upload_out(upload))).await;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: the core ended the stream or went away; either way the session stays at its last durable mark.
+    async fn next(&mut self) -> Result<Option<v1::write_stream_request::Msg>> {
+        match self.messages.message().await {
+            Ok(None) | Err(_) => Ok(None),
+            Ok(Some(message)) => {
+                message.msg.map(Some).ok_or_else(|| wire::misunderstood("an empty message in a write stream"))
+            }
+        }
+    }
+
+    async fn say(&self, msg: v1::write_stream_response::Msg) {
+        let _ = self.answers.send(Ok(v1::WriteStreamResponse { msg: Some(msg) })).await;
+    }
+}
+
+impl Service {
+    fn open(&self, open: v1::WriteOpen) -> Result<OpenUpload> {
+        let mode = match open.mode {
+            Some(v1::write_open::Mode::Create(create)) => {
+                self.refuse_while_draining()?;
+                OpenMode::Create {
+                    key: Key::parse(&create.key)?,
+                    size_hint: create.size_hint,
+                    bookmark: create.bookmark,
+                }
+            }
+            Some(v1::write_open::Mode::Resume(_)) => OpenMode::Resume,
+            None => {
+                return Err(wire::misunderstood("an open without a mode that this driver knows (rule R2)"));
+            }
+        };
+        Ok(OpenUpload { id: UploadId::parse(&open.upload_id)?, fence: wire::fence_in(open.fence)?, mode })
+    }
+}
+
+/// Where a write stream is.
+struct Position {
+    received: u64,
+    durable: u64,
+}
+
+impl Position {
+    async fn write(
+        &mut self,
+        writer: &mut dyn UploadStream,
+        chunk: v1::WriteChunk,
+        service: &Service,
+    ) -> Result<()> {
+        let max = service.driver.description().limits.max_chunk as usize;
+        if chunk.data.len() > max {
+            return Err(DriverError::new(
+                Reason::TooLarge,
+                format!("a chunk of {} bytes; at most {max} are agreed", chunk.data.len()),
+            ));
+        }
+        self.expect(chunk.offset)?;
+        if chunk.crc32c.is_some_and(|sum| sum != crc32c::crc32c(&chunk.data)) {
+            return Err(DriverError::new(
+                Reason::ChecksumMismatch,
+                format!("the chunk at offset {} arrived damaged", chunk.offset),
+            ));
+        }
+        self.received += chunk.data.len() as u64;
+        writer.write(chunk.data).await
+    }
+
+    /// Acknowledges a flush always, another mark only when it became durable: acks are sparse.
+    async fn mark(
+        &mut self,
+        writer: &mut dyn UploadStream,
+        mark: v1::WriteMark,
+    ) -> Result<Option<v1::WriteAck>> {
+        self.expect(mark.offset)?;
+        let ack = writer.mark(mark.bookmark, mark.flush).await?;
+        let news = mark.flush || ack.durable > self.durable;
+        self.durable = ack.durable;
+        Ok(news.then_some(v1::WriteAck { received: ack.received, durable: ack.durable }))
+    }
+
+    fn expect(&self, offset: u64) -> Result<()> {
+        if offset == self.received {
+            return Ok(());
+        }
+        let detail = Detail::Offsets { received: self.received, durable: self.durable };
+        let message = format!("offset {offset} does not follow; {} bytes were received", self.received);
+        Err(DriverError::new(Reason::OffsetMismatch, message).with_detail(detail))
+    }
+}
