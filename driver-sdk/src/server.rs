@@ -45,7 +45,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> std::result::Result<(), tonic::transport::Error> {
-    let service = Service::new(driver)?;
+    let service = Service::new(driver);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<StorageServiceServer<Service>>().await;
     let storage = StorageServiceServer::new(service.clone())
@@ -87,10 +87,10 @@ struct Service {
 }
 
 impl Service {
-    fn new(driver: Arc<dyn Driver>) -> std::result::Result<Self, tonic::transport::Error> {
+    fn new(driver: Arc<dyn Driver>) -> Self {
         let instance = UploadId::random()
             .map_or_else(|_| format!("{:?}", SystemTime::now()), |id| id.as_str().to_owned());
-        Ok(Self { driver, instance: instance.into(), draining: Arc::new(AtomicBool::new(false)) })
+        Self { driver, instance: instance.into(), draining: Arc::new(AtomicBool::new(false)) }
     }
 
     async fn store_id(&self) -> Result<String> {

@@ -14,7 +14,7 @@ use super::operation::UploadWish;
 use super::respond;
 use crate::oci::{ContentRange, Digest};
 use crate::registry::uploads::Chunk;
-use crate::registry::{Registry, RegistryError, Repository};
+use crate::registry::{Registry, Repository};
 
 /// A client that sends nothing for this long has gone.
 const BODY_STALL: Duration = Duration::from_secs(60);
@@ -137,10 +137,4 @@ fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>, RequestPro
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-impl From<RequestProblem> for RegistryError {
-    fn from(problem: RequestProblem) -> Self {
-        Self::Body(problem.to_string())
-    }
 }

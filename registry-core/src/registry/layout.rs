@@ -75,10 +75,6 @@ pub fn manifest(repository: &RepositoryName, digest: &Digest) -> Result<Key> {
     key(&format!("repositories/{repository}/_manifests/{}/{}", digest.algorithm().as_str(), digest.hex()))
 }
 
-pub fn manifests(repository: &RepositoryName) -> Result<KeyPrefix> {
-    prefix(&format!("repositories/{repository}/_manifests/"))
-}
-
 /// Everything of a repository lies below this; so do repositories whose names go on from its own.
 pub fn folder(repository: &RepositoryName) -> String {
     format!("repositories/{repository}")
