@@ -139,6 +139,9 @@ impl Driver for FilesystemDriver {
     }
 
     async fn get(&self, key: &Key) -> Result<(Object, Bytes)> {
+        if let Some(found) = reading::get_if_cached(&self.tree, key) {
+            return Ok(found);
+        }
         let key = key.clone();
         self.with_tree(move |tree| reading::get(tree, &key)).await
     }
@@ -172,6 +175,9 @@ impl Driver for FilesystemDriver {
     }
 
     async fn read(&self, key: &Key, range: ReadRange) -> Result<Reading> {
+        if let Some(reading) = reading::open_if_cached(&self.tree, key, &range) {
+            return Ok(reading);
+        }
         let key = key.clone();
         self.with_tree(move |tree| reading::open(tree, key, &range)).await
     }

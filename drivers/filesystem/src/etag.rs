@@ -17,13 +17,23 @@ const SAMPLE: u64 = 4 * 1024;
 pub(crate) fn of(file: &File, stat: &Stat) -> io::Result<String> {
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     if size <= HASHED {
-        return Ok(format!("c{}", hash(&read(file, 0, size)?)));
+        return Ok(of_small(&read(file, 0, size)?));
     }
     let mut ends = read(file, 0, SAMPLE)?;
     ends.extend(read(file, size - SAMPLE, SAMPLE)?);
     let (mtime, ctime) = ((stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec));
     let times = format!("{:x}.{:x}-{:x}.{:x}", mtime.0, mtime.1, ctime.0, ctime.1);
     Ok(format!("f{:x}-{size:x}-{times}-{}", stat.st_ino, hash(&ends)))
+}
+
+/// Whether the content alone makes the etag.
+pub(crate) fn is_small(stat: &Stat) -> bool {
+    u64::try_from(stat.st_size).is_ok_and(|size| size <= HASHED)
+}
+
+/// The etag of a small object, whose content was read already.
+pub(crate) fn of_small(content: &[u8]) -> String {
+    format!("c{}", hash(content))
 }
 
 fn read(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
