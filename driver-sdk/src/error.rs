@@ -10,17 +10,17 @@ pub type Result<T> = std::result::Result<T, DriverError>;
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failure with its meaning.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DriverError(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     reason: Reason,
     message: String,
     detail: Detail,
     retry_after: Option<Duration>,
     outcome_unknown: bool,
-    source: Option<Source>,
+    source: Option<std::sync::Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// Facts that the other side acts on, next to the reason.
@@ -201,7 +201,7 @@ impl DriverError {
 
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(source.into().into());
         self
     }
 

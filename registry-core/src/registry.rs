@@ -12,6 +12,7 @@ pub mod manifests;
 mod records;
 pub mod referrers;
 mod release;
+mod shared_reads;
 pub mod store;
 pub mod sweep;
 pub mod tags;

@@ -161,7 +161,7 @@ impl Repository {
 
     pub(super) async fn manifest_record(&self, digest: &Digest) -> Result<Option<(ManifestHead, Bytes)>> {
         let key = layout::manifest(&self.name, digest)?;
-        let Some((_, mut content)) = self.store.driver().get(&key).await.optional()? else { return Ok(None) };
+        let Some((_, mut content)) = self.store.get(&key).await.optional()? else { return Ok(None) };
         let head = split_head(&key, &mut content)?;
         Ok(Some((head, content)))
     }

@@ -4,12 +4,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use longshore_driver_sdk::{Condition, Driver, Entry, Key, KeyPrefix, ListQuery, Object, Optional as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{self, StoreRecord};
+use super::shared_reads::SharedReads;
 use super::{Result, layout};
 
 const PAGE: usize = 1000;
@@ -18,6 +20,7 @@ const PAGE: usize = 1000;
 pub struct Store {
     name: String,
     driver: Arc<dyn Driver>,
+    reads: SharedReads,
 }
 
 impl fmt::Debug for Store {
@@ -47,7 +50,7 @@ pub enum StoreProblem {
 
 impl Store {
     pub fn new(name: String, driver: Arc<dyn Driver>) -> Self {
-        Self { name, driver }
+        Self { name, driver, reads: SharedReads::default() }
     }
 
     pub fn name(&self) -> &str {
@@ -91,6 +94,11 @@ impl Store {
         Ok(())
     }
 
+    /// A small object, whole.
+    pub(super) async fn get(&self, key: &Key) -> longshore_driver_sdk::Result<(Object, Bytes)> {
+        self.reads.get(&*self.driver, key).await
+    }
+
     async fn is_empty(&self) -> Result<bool> {
         let query =
             ListQuery { prefix: KeyPrefix::all(), recursive: false, start_after: String::new(), limit: 1 };
@@ -111,7 +119,7 @@ impl Store {
         &self,
         key: &Key,
     ) -> Result<Option<(T, Option<String>)>> {
-        match self.driver.get(key).await.optional()? {
+        match self.get(key).await.optional()? {
             Some((object, content)) if !content.is_empty() => {
                 Ok(Some((records::from_bytes(key, &content)?, object.etag)))
             }
