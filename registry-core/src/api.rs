@@ -1,10 +1,14 @@
 //! The HTTP edge: a request becomes an [`operation::Operation`], the operation a call of the registry, its outcome a
 //! response. Owns everything that HTTP says and the registry does not know.
 
+mod availability;
 mod blobs;
+mod catalog;
 mod error;
+mod extensions;
 mod manifests;
 pub mod operation;
+mod pages;
 mod referrers;
 mod respond;
 mod tags;
@@ -18,6 +22,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
+use crate::oci::RepositoryName;
 use crate::registry::Registry;
 use error::ApiError;
 use operation::{Operation, Target};
@@ -53,29 +58,43 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
 }
 
 async fn answer(registry: &Registry, operation: Operation, request: Request) -> Result<Response, ApiError> {
-    let Some(name) = operation.name else { return Ok(respond::empty(StatusCode::OK)) };
+    let Some(name) = operation.name else { return about_registry(registry, operation.target).await };
     let repository = registry.repository(&name);
     let head = request.method() == Method::HEAD;
     match operation.target {
-        Target::Root => Ok(respond::empty(StatusCode::OK)),
-        Target::GetBlob(digest) if head => blobs::head(&repository, &digest).await,
+        Target::GetBlob(digest) if head => blobs::head(&repository, &digest, request.headers()).await,
         Target::GetBlob(digest) => blobs::get(&repository, &digest, request.headers()).await,
         Target::DeleteBlob(digest) => blobs::delete(&repository, &digest).await,
-        Target::StartUpload(wish) => uploads::start(registry, repository, wish, request).await,
+        Target::StartUpload(wish) => uploads::start(registry, repository, wish, request, may_read).await,
         Target::UploadStatus(id) => uploads::status(&repository, &id).await,
         Target::AppendUpload(id) => uploads::append(repository, id, request).await,
         Target::FinishUpload(id, digest) => uploads::finish(repository, id, digest, request).await,
         Target::CancelUpload(id) => uploads::cancel(&repository, &id).await,
-        Target::GetManifest(reference) => manifests::get(&repository, &reference).await,
+        Target::GetManifest(reference) => manifests::get(&repository, &reference, request.headers()).await,
         Target::PutManifest(reference, tags) => {
             manifests::put(registry, repository, reference, tags, request).await
         }
         Target::DeleteManifest(reference) => manifests::delete(&repository, &reference).await,
         Target::ListTags(page) => tags::list(&repository, &page).await,
-        Target::ListReferrers(subject, artifact_type) => {
-            referrers::list(&repository, &subject, artifact_type).await
-        }
+        Target::ListReferrers(subject, wish) => referrers::list(&repository, &subject, wish).await,
+        Target::CheckAvailability => availability::check(&repository, request).await,
+        Target::Discover => Ok(extensions::discover(Some(&name))),
+        Target::Root | Target::Catalog(_) => about_registry(registry, operation.target).await,
     }
+}
+
+/// What has no repository in its path.
+async fn about_registry(registry: &Registry, target: Target) -> Result<Response, ApiError> {
+    match target {
+        Target::Catalog(page) => catalog::list(registry, &page, may_read).await,
+        Target::Discover => Ok(extensions::discover(None)),
+        _ => Ok(respond::empty(StatusCode::OK)),
+    }
+}
+
+/// Whose repositories are shown and mounted from unasked.
+fn may_read(_: &RepositoryName) -> bool {
+    true
 }
 
 fn request_id() -> String {

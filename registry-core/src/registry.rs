@@ -1,14 +1,17 @@
 //! The rules of blobs, uploads, manifests, tags and referrers. Owns the order in which the store is written, on which
 //! everything that is promised rests (docs/adr/0005, tests/layout-model). Knows no HTTP, and of storage only the trait.
 
+pub mod availability;
 mod began;
 pub mod blobs;
 mod bookmark;
+pub mod catalog;
 pub mod error;
 mod hasher;
 pub mod layout;
 mod lease;
 pub mod manifests;
+mod mounts;
 mod records;
 pub mod referrers;
 mod release;

@@ -12,8 +12,15 @@ use crate::registry::blobs::{BlobReading, ReadOutcome};
 
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-pub(super) async fn head(repository: &Repository, digest: &Digest) -> Result<Response, ApiError> {
+pub(super) async fn head(
+    repository: &Repository,
+    digest: &Digest,
+    request: &HeaderMap,
+) -> Result<Response, ApiError> {
     let size = repository.lease_blob(digest).await?;
+    if let Some(response) = respond::not_modified(request, digest) {
+        return Ok(response);
+    }
     let mut response = Response::new(Body::empty());
     describe(response.headers_mut(), digest, size);
     Ok(response)
@@ -38,7 +45,8 @@ pub(super) async fn get(
     }
 }
 
-/// A range that is conditional on another content is ignored (RFC 9110 13.1.5).
+/// A range that is conditional on another content is ignored; the comparison is the strong one (RFC 9110 13.1.5), so a weak
+/// tag never fits.
 fn range(request: &HeaderMap, digest: &Digest) -> Option<RangeHeader> {
     let condition = request
         .get(header::IF_RANGE)

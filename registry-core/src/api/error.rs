@@ -33,6 +33,16 @@ pub(super) enum RequestProblem {
     LengthDiffers { length: u64, range: u64 },
     #[error("the body broke off: {0}")]
     Body(String),
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the body is not the JSON that this endpoint takes: {0}")]
+    Json(String),
+    #[error("Content-Type is {0:?}; this endpoint takes application/json")]
+    NotJson(String),
+    #[error("a call may ask for at most {limit} digests; ask in several calls")]
+    TooManyDigests { limit: usize },
+    #[error("the answer can't be written as JSON: {0}")]
+    Unwritable(String),
     #[error("the request was dropped before it was answered")]
     Dropped,
 }
@@ -71,18 +81,7 @@ impl ApiError {
         match self {
             Self::Route(error) => route(error),
             Self::Registry(error) | Self::Upload(error, _) => registry(error),
-            Self::Request(RequestProblem::ContentRange(_)) => {
-                told(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid)
-            }
-            Self::Request(RequestProblem::LengthDiffers { .. }) => {
-                told(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid)
-            }
-            Self::Request(RequestProblem::Body(_)) => {
-                told(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid)
-            }
-            Self::Request(RequestProblem::Dropped) => {
-                told(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)
-            }
+            Self::Request(error) => request(error),
         }
     }
 
@@ -124,6 +123,9 @@ impl ApiError {
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after()));
         }
+        if let Self::Route(RouteError::Method(allowed)) = &self {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
         if let Self::Upload(error, location) = &self {
             respond::set(headers, header::LOCATION, location);
             if let RegistryError::OffsetMismatch { durable } = error {
@@ -155,6 +157,19 @@ fn route(error: &RouteError) -> Told {
         RouteError::UploadId(_) => told(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
         RouteError::PageSize(_) => told(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
         RouteError::TooManyTags => told(StatusCode::URI_TOO_LONG, ErrorCode::ManifestInvalid),
+    }
+}
+
+fn request(error: &RequestProblem) -> Told {
+    use RequestProblem as P;
+    match error {
+        P::ContentRange(_) => told(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid),
+        P::LengthDiffers { .. } => told(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
+        P::Body(_) => told(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+        P::BodyTooLarge { .. } => told(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::Unsupported),
+        P::Json(_) | P::TooManyDigests { .. } => told(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+        P::NotJson(_) => told(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::Unsupported),
+        P::Unwritable(_) | P::Dropped => told(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
     }
 }
 

@@ -2,19 +2,26 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::error::{ApiError, RequestProblem};
 use super::respond;
-use crate::oci::{Reference, Tag};
+use crate::oci::{Digest, Reference, Tag};
 use crate::registry::manifests::PushManifest;
 use crate::registry::{Registry, RegistryError, Repository};
 
-pub(super) async fn get(repository: &Repository, reference: &Reference) -> Result<Response, ApiError> {
+pub(super) async fn get(
+    repository: &Repository,
+    reference: &Reference,
+    request: &HeaderMap,
+) -> Result<Response, ApiError> {
     let manifest = repository.manifest(reference).await?;
+    if let Some(response) = respond::not_modified(request, &manifest.digest) {
+        return Ok(response);
+    }
     let mut response = Response::new(Body::from(manifest.bytes.clone()));
     let headers = response.headers_mut();
     respond::set(headers, header::CONTENT_TYPE, &manifest.media_type);
@@ -54,6 +61,9 @@ pub(super) async fn put(
         if let Some(subject) = pushed.subject {
             respond::set(headers, respond::OCI_SUBJECT, &subject.to_string());
         }
+        if !pushed.missing.is_empty() {
+            respond::warn(headers, &incomplete(&pushed.missing));
+        }
         for tag in asked {
             if let Ok(value) = HeaderValue::from_str(tag.as_str()) {
                 headers.append(respond::OCI_TAG, value);
@@ -63,6 +73,15 @@ pub(super) async fn put(
     };
     // Every step of a push that was begun is done, even when the client goes away.
     tokio::spawn(work).await.unwrap_or(Err(ApiError::Request(RequestProblem::Dropped)))
+}
+
+fn incomplete(missing: &[Digest]) -> String {
+    let digests: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    format!(
+        "the manifest is stored, but can't be pulled whole: {} of what it names are not in this repository: {}",
+        digests.len(),
+        digests.join(", ")
+    )
 }
 
 async fn body(request: Request, limit: usize) -> Result<Bytes, ApiError> {

@@ -1,6 +1,8 @@
 //! What a request asks for: `parse` is pure, and reads a path from its right end, because a repository's name may be of
 //! any depth. Names the endpoint of the spec at each variant.
 
+mod query;
+
 use axum::http::{Method, Uri};
 use longshore_driver_sdk::UploadId;
 
@@ -8,15 +10,16 @@ use crate::oci::{
     Algorithm, Digest, DigestProblem, InvalidRepositoryName, InvalidTag, Reference, RepositoryName, Tag,
 };
 
-/// Names longer than a page's most are cut to it.
-const MAX_PAGE: usize = 1000;
+pub use query::{Limit, MAX_PAGE, PageWish};
+use query::{Query, decode, page};
+
 /// As many tags as one push may set (spec end-7b asks for 10 at least).
 const MAX_TAGS: usize = 64;
 
 /// A request, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// `None` for the root alone.
+    /// `None` for what is about the whole registry.
     pub name: Option<RepositoryName>,
     pub target: Target,
 }
@@ -46,9 +49,15 @@ pub enum Target {
     /// end-9
     DeleteManifest(Reference),
     /// end-8a, end-8b
-    ListTags(PageWish),
+    ListTags(PageWish<Tag>),
     /// end-12a, end-12b
-    ListReferrers(Digest, Option<String>),
+    ListReferrers(Digest, ReferrersWish),
+    /// `_catalog`: the repositories
+    Catalog(PageWish<RepositoryName>),
+    /// `_oci/ext/discover`, of the registry or of a repository
+    Discover,
+    /// `_longshore/content/availability`: which of these digests a repository has
+    CheckAvailability,
 }
 
 /// What a POST asks of a new upload.
@@ -60,20 +69,23 @@ pub struct UploadWish {
     pub algorithm: Algorithm,
 }
 
-/// Which part of a list.
+/// Which referrers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageWish {
-    pub limit: Option<usize>,
-    pub last: Option<String>,
+pub struct ReferrersWish {
+    pub artifact_type: Option<String>,
+    pub page: PageWish<Digest>,
 }
+
+/// The methods of a path, as the header `Allow` has them (RFC 9110 10.2.1).
+pub type Allowed = &'static str;
 
 /// Why a request is none of the spec's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     #[error("there is nothing at this path; the distribution API lives below /v2/")]
     NoSuchPath,
-    #[error("this path takes {0}")]
-    Method(&'static str),
+    #[error("this path takes the methods {0}")]
+    Method(Allowed),
     #[error(transparent)]
     Name(#[from] InvalidRepositoryName),
     #[error(transparent)]
@@ -97,12 +109,17 @@ pub enum RouteError {
 pub fn parse(method: &Method, uri: &Uri) -> Result<Operation, RouteError> {
     let query = Query::parse(uri.query().unwrap_or_default());
     let path = uri.path().strip_prefix("/v2").ok_or(RouteError::NoSuchPath)?;
-    if path.is_empty() || path == "/" {
-        return only(method, &[Method::GET, Method::HEAD], "GET or HEAD")
-            .map(|()| Operation { name: None, target: Target::Root });
+    if path.is_empty() {
+        return only(method, READ).map(|()| Operation { name: None, target: Target::Root });
     }
     let parts: Vec<&str> = path.strip_prefix('/').ok_or(RouteError::NoSuchPath)?.split('/').collect();
     let (name, target): (&[&str], _) = match parts.as_slice() {
+        [""] => (&[], only(method, READ).map(|()| Target::Root)?),
+        ["_catalog"] => (&[], catalog(method, &query)?),
+        [name @ .., "_oci", "ext", "discover"] => (name, only(method, READ).map(|()| Target::Discover)?),
+        [name @ .., "_longshore", "content", "availability"] if !name.is_empty() => {
+            (name, only(method, "POST").map(|()| Target::CheckAvailability)?)
+        }
         [name @ .., "blobs", "uploads", ""] | [name @ .., "blobs", "uploads"] if !name.is_empty() => {
             (name, start(method, &query)?)
         }
@@ -115,15 +132,19 @@ pub fn parse(method: &Method, uri: &Uri) -> Result<Operation, RouteError> {
         [name @ .., "referrers", digest] if !name.is_empty() => (name, referrers(method, digest, &query)?),
         _ => return Err(RouteError::NoSuchPath),
     };
-    Ok(Operation { name: Some(name.join("/").parse()?), target })
+    let name = if name.is_empty() { None } else { Some(name.join("/").parse()?) };
+    Ok(Operation { name, target })
 }
 
-fn only(method: &Method, allowed: &[Method], text: &'static str) -> Result<(), RouteError> {
-    if allowed.contains(method) { Ok(()) } else { Err(RouteError::Method(text)) }
+const READ: Allowed = "GET, HEAD";
+
+fn only(method: &Method, allowed: Allowed) -> Result<(), RouteError> {
+    let known = allowed.split(", ").any(|one| one == method.as_str());
+    if known { Ok(()) } else { Err(RouteError::Method(allowed)) }
 }
 
 fn start(method: &Method, query: &Query) -> Result<Target, RouteError> {
-    only(method, &[Method::POST], "POST")?;
+    only(method, "POST")?;
     let digest = |name: &str| query.get(name).map(str::parse::<Digest>).transpose();
     let algorithm = query.get("digest-algorithm").map(str::parse).transpose()?.unwrap_or(Algorithm::Sha256);
     let from = query.get("from").map(str::parse).transpose()?;
@@ -131,7 +152,7 @@ fn start(method: &Method, query: &Query) -> Result<Target, RouteError> {
 }
 
 fn upload(method: &Method, id: &str, query: &Query) -> Result<Target, RouteError> {
-    only(method, &[Method::GET, Method::PATCH, Method::PUT, Method::DELETE], "GET, PATCH, PUT or DELETE")?;
+    only(method, "GET, PATCH, PUT, DELETE")?;
     let id = UploadId::parse(id).map_err(|_| RouteError::UploadId(id.chars().take(64).collect()))?;
     match *method {
         Method::PATCH => Ok(Target::AppendUpload(id)),
@@ -144,13 +165,13 @@ fn upload(method: &Method, id: &str, query: &Query) -> Result<Target, RouteError
 }
 
 fn blob(method: &Method, digest: &str) -> Result<Target, RouteError> {
-    only(method, &[Method::GET, Method::HEAD, Method::DELETE], "GET, HEAD or DELETE")?;
+    only(method, "GET, HEAD, DELETE")?;
     let digest = decode(digest).parse()?;
     Ok(if *method == Method::DELETE { Target::DeleteBlob(digest) } else { Target::GetBlob(digest) })
 }
 
 fn manifest(method: &Method, reference: &str, query: &Query) -> Result<Target, RouteError> {
-    only(method, &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE], "GET, HEAD, PUT or DELETE")?;
+    only(method, "GET, HEAD, PUT, DELETE")?;
     let reference: Reference = decode(reference).parse().map_err(|error| match error {
         crate::oci::InvalidReference::Tag(error) => RouteError::Tag(error),
         crate::oci::InvalidReference::Digest(error) => RouteError::Digest(error),
@@ -170,55 +191,20 @@ fn manifest(method: &Method, reference: &str, query: &Query) -> Result<Target, R
 }
 
 fn tags(method: &Method, query: &Query) -> Result<Target, RouteError> {
-    only(method, &[Method::GET, Method::HEAD], "GET or HEAD")?;
+    only(method, READ)?;
     Ok(Target::ListTags(page(query)?))
 }
 
-fn page(query: &Query) -> Result<PageWish, RouteError> {
-    let limit = query.get("n").map(page_size).transpose()?;
-    let last = query.get("last").filter(|last| !last.is_empty()).map(str::to_owned);
-    Ok(PageWish { limit, last })
-}
-
-/// A number too large for any page is the largest page; what is no number is refused.
-fn page_size(text: &str) -> Result<usize, RouteError> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !digits {
-        return Err(RouteError::PageSize(text.chars().take(40).collect()));
-    }
-    Ok(text.parse::<usize>().unwrap_or(MAX_PAGE).min(MAX_PAGE))
+fn catalog(method: &Method, query: &Query) -> Result<Target, RouteError> {
+    only(method, READ)?;
+    Ok(Target::Catalog(page(query)?))
 }
 
 fn referrers(method: &Method, digest: &str, query: &Query) -> Result<Target, RouteError> {
-    only(method, &[Method::GET, Method::HEAD], "GET or HEAD")?;
-    Ok(Target::ListReferrers(decode(digest).parse()?, query.get("artifactType").map(str::to_owned)))
-}
-
-/// The parameters of a URL, decoded.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        let split = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        // A '+' stands for itself here, not for a space: media types have it, and no value of this API has a space.
-        Self(split.map(|(name, value)| (decode(name), decode(value))).collect())
-    }
-
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// Percent-decoded; what does not decode to UTF-8 fits no grammar, and stays as it is to be shown.
-fn decode(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8()
-        .map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned)
+    only(method, READ)?;
+    let artifact_type = query.get("artifactType").filter(|wanted| !wanted.is_empty()).map(str::to_owned);
+    let wish = ReferrersWish { artifact_type, page: page(query)? };
+    Ok(Target::ListReferrers(decode(digest).parse()?, wish))
 }
 
 #[cfg(test)]
@@ -277,15 +263,31 @@ mod tests {
         assert!(matches!(target(&Method::DELETE, "/v2/a/manifests/latest"), Ok(Target::DeleteManifest(_))));
         assert_eq!(
             target(&Method::GET, "/v2/a/tags/list?n=5&last=x"),
-            Ok(Target::ListTags(PageWish { limit: Some(5), last: Some("x".into()) }))
+            Ok(Target::ListTags(PageWish {
+                limit: Some(Limit { entries: 5, cut: false }),
+                last: Some("x".parse().unwrap())
+            }))
         );
-        let wanted = Some("application/vnd.example+json".to_owned());
+        let wanted = ReferrersWish {
+            artifact_type: Some("application/vnd.example+json".to_owned()),
+            page: PageWish { limit: None, last: None },
+        };
         assert_eq!(
             target(
                 &Method::GET,
                 &format!("/v2/a/referrers/{DIGEST}?artifactType=application/vnd.example+json")
             ),
             Ok(Target::ListReferrers(digest, wanted))
+        );
+        assert_eq!(
+            target(&Method::GET, "/v2/_catalog?last=a/b"),
+            Ok(Target::Catalog(PageWish { limit: None, last: Some("a/b".parse().unwrap()) }))
+        );
+        assert_eq!(target(&Method::GET, "/v2/_oci/ext/discover"), Ok(Target::Discover));
+        assert_eq!(target(&Method::GET, "/v2/a/b/_oci/ext/discover"), Ok(Target::Discover));
+        assert_eq!(
+            target(&Method::POST, "/v2/a/_longshore/content/availability"),
+            Ok(Target::CheckAvailability)
         );
     }
 
@@ -298,7 +300,16 @@ mod tests {
 
     #[test]
     fn what_is_outside_the_spec_is_refused() {
-        for path in ["/", "/v1/", "/v2x", "/v2/_catalog/x", "/v2/a", "/v2/blobs/uploads/", "/v2/tags/list"] {
+        for path in [
+            "/",
+            "/v1/",
+            "/v2x",
+            "/v2/_catalog/x",
+            "/v2/_longshore/content/availability",
+            "/v2/a",
+            "/v2/blobs/uploads/",
+            "/v2/tags/list",
+        ] {
             assert_eq!(target(&Method::GET, path), Err(RouteError::NoSuchPath), "{path}");
         }
         for path in [
@@ -322,9 +333,10 @@ mod tests {
             Ok(Target::ListTags(page)) => page.limit,
             _ => None,
         };
-        assert_eq!(limit("0"), Some(0));
-        assert_eq!(limit("1000000000"), Some(1000));
-        assert_eq!(limit("9223372036854775808000"), Some(1000));
+        assert_eq!(limit("0"), Some(Limit { entries: 0, cut: false }));
+        assert_eq!(limit("1000"), Some(Limit { entries: 1000, cut: false }));
+        assert_eq!(limit("1000000000"), Some(Limit { entries: 1000, cut: true }));
+        assert_eq!(limit("9223372036854775808000"), Some(Limit { entries: 1000, cut: true }));
         for n in ["-1", "x", "", "+5"] {
             assert!(
                 matches!(

@@ -3,13 +3,16 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use serde::Serialize;
 
+use super::error::{ApiError, RequestProblem};
 use crate::oci::{Digest, RepositoryName};
 
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 pub(super) const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 pub(super) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+pub(super) const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 pub(super) const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
 /// Says nothing but its status.
@@ -26,6 +29,14 @@ pub(super) fn json(content_type: &'static str, body: &serde_json::Value) -> Resp
     response
 }
 
+/// As [`json`], of what may be large, without a tree of values between.
+pub(super) fn serialized(content_type: &'static str, body: &impl Serialize) -> Result<Response, ApiError> {
+    let body = serde_json::to_vec(body).map_err(|error| RequestProblem::Unwritable(error.to_string()))?;
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Ok(response)
+}
+
 /// Sets a header; a value that can't be one is left out.
 pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
@@ -39,20 +50,56 @@ pub(super) fn set_digest(headers: &mut HeaderMap, digest: &Digest) {
     set(headers, header::ETAG, &format!("\"{digest}\""));
 }
 
-/// Whether the client has these bytes already (RFC 9110 13.1.2).
+/// Whether the client has these bytes already. The comparison is the weak one, as RFC 9110 13.1.2 has it; our own tags are
+/// strong.
 pub(super) fn not_modified(request: &HeaderMap, digest: &Digest) -> Option<Response> {
-    let wanted = request.get(header::IF_NONE_MATCH)?.to_str().ok()?;
+    if !request.contains_key(header::IF_NONE_MATCH) {
+        return None;
+    }
+    let digest_text = digest.to_string();
     let same = |tag: &str| {
         let tag = tag.trim();
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
-        tag == "*" || tag.trim_matches('"') == digest.to_string()
+        tag == "*" || tag.trim_matches('"') == digest_text
     };
-    wanted.split(',').any(same).then(|| {
+    let lines = request.get_all(header::IF_NONE_MATCH).iter();
+    lines.filter_map(|line| line.to_str().ok()).any(|line| line.split(',').any(same)).then(|| {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         set_digest(response.headers_mut(), digest);
         response
     })
+}
+
+/// All warnings of a response together (spec, "Warnings").
+const MAX_WARNINGS: usize = 4096;
+
+/// Tells the user something that is no error: `299 - "<text>"`, within the bound that the spec sets for all of them.
+pub(super) fn warn(headers: &mut HeaderMap, text: &str) {
+    let mut room = headers
+        .get_all(header::WARNING)
+        .iter()
+        .fold(MAX_WARNINGS, |room, warning| room.saturating_sub(warning.len()))
+        .saturating_sub("299 - \"\"".len());
+    let mut quoted = String::new();
+    for character in text.chars() {
+        // A quoted string (RFC 9110 5.6.4) of visible ASCII.
+        let piece = match character {
+            '"' | '\\' => format!("\\{character}"),
+            ' '..='~' => character.to_string(),
+            _ => "?".to_owned(),
+        };
+        if piece.len() > room {
+            break;
+        }
+        room -= piece.len();
+        quoted += &piece;
+    }
+    if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\""))
+        && !quoted.is_empty()
+    {
+        headers.append(header::WARNING, value);
+    }
 }
 
 /// `Range: 0-<end>` of an upload: what is durable (spec end-5, end-13). Nothing yet reads `0-0`, as every registry has it.
@@ -67,4 +114,47 @@ pub(super) fn created_blob(name: &RepositoryName, digest: &Digest) -> Response {
     set(headers, header::LOCATION, &format!("/v2/{name}/blobs/{digest}"));
     set(headers, CONTENT_DIGEST, &digest.to_string());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_quoted_and_stay_below_their_bound_together() {
+        let mut headers = HeaderMap::new();
+        warn(&mut headers, "a \"b\" \\ \u{e9}\n");
+        assert_eq!(headers[header::WARNING], r#"299 - "a \"b\" \\ ??""#);
+        for _ in 0..3 {
+            warn(&mut headers, &"\"x".repeat(1500));
+        }
+        let lengths: Vec<_> = headers.get_all(header::WARNING).iter().map(HeaderValue::len).collect();
+        assert_eq!(lengths.len(), 2, "what finds no room is left out");
+        assert!(lengths.iter().sum::<usize>() <= MAX_WARNINGS, "{lengths:?}");
+        for warning in headers.get_all(header::WARNING) {
+            let text = warning.to_str().unwrap();
+            let inner = text.strip_prefix("299 - \"").and_then(|rest| rest.strip_suffix('"')).unwrap();
+            let unescaped = inner.replace("\\\\", "").replace("\\\"", "");
+            assert!(!unescaped.contains(['"', '\\']), "every quote is escaped: {text}");
+        }
+    }
+
+    #[test]
+    fn an_entity_tag_is_found_among_others_and_on_any_line() {
+        let digest: Digest = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
+        let own = format!("\"{digest}\"");
+        let modified = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::IF_NONE_MATCH, HeaderValue::from_str(line).unwrap());
+            }
+            not_modified(&headers, &digest).is_none()
+        };
+        for lines in [&[&*own][..], &["*"], &["\"x\"", &format!("\"y\", W/{own}")]] {
+            assert!(!modified(lines), "{lines:?}");
+        }
+        for lines in [&[][..], &["\"x\""], &["W/\"sha256:ab\"", "\"\""]] {
+            assert!(modified(lines), "{lines:?}");
+        }
+    }
 }

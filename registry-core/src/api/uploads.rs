@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::TryStreamExt;
 use longshore_driver_sdk::UploadId;
@@ -12,7 +12,7 @@ use tokio_stream::StreamExt;
 use super::error::{ApiError, RequestProblem};
 use super::operation::UploadWish;
 use super::respond;
-use crate::oci::{ContentRange, Digest};
+use crate::oci::{ContentRange, Digest, RepositoryName};
 use crate::registry::uploads::Chunk;
 use crate::registry::{Registry, Repository};
 
@@ -24,12 +24,16 @@ pub(super) async fn start(
     repository: Repository,
     wish: UploadWish,
     request: Request,
+    may_read: impl Fn(&RepositoryName) -> bool,
 ) -> Result<Response, ApiError> {
-    if let Some(digest) = &wish.mount
-        && let Some(from) = &wish.from
-        && repository.mount_blob(digest, &registry.repository(from)).await?
-    {
-        return Ok(respond::created_blob(repository.name(), digest));
+    if let Some(digest) = &wish.mount {
+        let mounted = match &wish.from {
+            Some(from) => repository.mount_blob(digest, &registry.repository(from)).await?,
+            None => registry.mount_from_any(&repository, digest, may_read).await?,
+        };
+        if mounted {
+            return Ok(respond::created_blob(repository.name(), digest));
+        }
     }
     if let Some(digest) = wish.whole {
         let chunk = chunk(request)?;
@@ -40,8 +44,12 @@ pub(super) async fn start(
         })
         .await;
     }
-    let id = repository.start_upload(wish.algorithm).await?;
-    Ok(progress(&repository, &id, StatusCode::ACCEPTED, 0))
+    let started = repository.start_upload(wish.algorithm).await?;
+    let mut response = progress(&repository, &started.id, StatusCode::ACCEPTED, 0);
+    if let Some(length) = started.min_chunk {
+        response.headers_mut().insert(respond::OCI_CHUNK_MIN_LENGTH, HeaderValue::from(length));
+    }
+    Ok(response)
 }
 
 pub(super) async fn status(repository: &Repository, id: &UploadId) -> Result<Response, ApiError> {

@@ -18,6 +18,14 @@ impl Tag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The tag under which clients list a subject's referrers where a registry does not (spec, "Referrers Tag Schema"):
+    /// algorithm and value, cut to 32 and 64 characters.
+    pub fn of_referrers(subject: &Digest) -> Option<Self> {
+        let algorithm: String = subject.algorithm().as_str().chars().take(32).collect();
+        let encoded: String = subject.hex().chars().take(64).collect();
+        format!("{algorithm}-{encoded}").parse().ok()
+    }
 }
 
 impl FromStr for Tag {

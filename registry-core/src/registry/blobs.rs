@@ -176,15 +176,6 @@ impl Repository {
         Ok(())
     }
 
-    /// Takes a blob over from another repository of the same store; false: it can't be had there (spec end-11).
-    pub async fn mount_blob(&self, digest: &Digest, from: &Repository) -> Result<bool> {
-        if !std::sync::Arc::ptr_eq(&self.store, &from.store) {
-            return Ok(false);
-        }
-        let links = from.links(digest).await?;
-        Ok(self.adopt_one_of(digest, from, links).await?.is_some())
-    }
-
     /// Takes a blob out of this repository. Its bytes go once nothing holds them.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<()> {
         let links = self.links(digest).await?;
@@ -211,7 +202,7 @@ impl Repository {
     }
 
     /// Adopts the first object that can be had of those that `from` links, and tells its size.
-    async fn adopt_one_of(
+    pub(super) async fn adopt_one_of(
         &self,
         digest: &Digest,
         from: &Repository,

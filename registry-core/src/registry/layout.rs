@@ -115,16 +115,44 @@ pub fn referrers(repository: &RepositoryName, subject: &Digest) -> Result<KeyPre
 }
 
 pub fn referrer(repository: &RepositoryName, subject: &Digest, referrer: &Digest) -> Result<Key> {
-    let name = format!("{}-{}", referrer.algorithm().as_str(), referrer.hex());
-    key(&format!("{}/{name}", referrers_folder(repository, subject)))
+    key(&format!("{}/{}", referrers_folder(repository, subject), referrer_name(referrer)))
+}
+
+/// A referrer's digest in one component of a key; the order of referrers.
+pub fn referrer_name(referrer: &Digest) -> String {
+    format!("{}-{}", referrer.algorithm().as_str(), referrer.hex())
+}
+
+/// The referrer that an entry is for; none if something else lies there.
+pub fn referring(entry: &Key) -> Option<Digest> {
+    entry.name().replacen('-', ":", 1).parse().ok()
 }
 
 fn referrers_folder(repository: &RepositoryName, subject: &Digest) -> String {
     format!("repositories/{repository}/_referrers/{}/{}", subject.algorithm().as_str(), subject.hex())
 }
 
+/// All manifests of a repository, of every algorithm.
+pub fn manifests(repository: &RepositoryName) -> Result<KeyPrefix> {
+    prefix(&format!("repositories/{repository}/_manifests/"))
+}
+
+pub fn catalog() -> Result<KeyPrefix> {
+    prefix("catalog/")
+}
+
 pub fn catalog_entry(repository: &RepositoryName) -> Result<Key> {
-    key(&format!("catalog/{}", repository.as_str().replace('/', "~")))
+    key(&format!("catalog/{}", escape(repository)))
+}
+
+/// The repository that a catalog entry is for; none if something else lies there.
+pub fn cataloged(entry: &Key) -> Option<RepositoryName> {
+    entry.name().replace('~', "/").parse().ok()
+}
+
+/// A name in one component of a key; the order of the catalog.
+pub fn escape(repository: &RepositoryName) -> String {
+    repository.as_str().replace('/', "~")
 }
 
 fn key(text: &str) -> Result<Key> {
@@ -150,7 +178,7 @@ mod tests {
             tag_marker(&name, &digest, &longest, &lease.nonce)
                 .is_ok_and(|key| marked_tag(&key) == Some(longest))
         );
-        assert!(referrer(&name, &digest, &digest).is_ok());
-        assert!(catalog_entry(&name).is_ok());
+        assert_eq!(referring(&referrer(&name, &digest, &digest).unwrap()), Some(digest));
+        assert_eq!(cataloged(&catalog_entry(&name).unwrap()), Some(name));
     }
 }

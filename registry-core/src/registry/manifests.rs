@@ -30,6 +30,8 @@ pub struct StoredManifest {
 pub struct Pushed {
     pub digest: Digest,
     pub subject: Option<Digest>,
+    /// What it names and this repository has not, where that is allowed.
+    pub missing: Vec<Digest>,
 }
 
 /// A manifest to be stored, under these tags.
@@ -49,7 +51,7 @@ impl Repository {
         let began = Began::now();
         let manifest = Manifest::parse(push.body, push.media_type.as_deref())?;
         let digest = self.verify(&manifest, push.digest.as_ref())?;
-        self.check_references(&manifest).await?;
+        let missing = self.check_references(&manifest).await?;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         for _ in 0..STORE_TRIES {
             self.store_manifest(&manifest, &digest).await?;
@@ -60,7 +62,7 @@ impl Repository {
             self.within_window(began)?;
             // A delete may have crossed: then everything is stored again.
             if self.manifest_record(&digest).await?.is_some() {
-                return Ok(Pushed { digest, subject });
+                return Ok(Pushed { digest, subject, missing });
             }
         }
         Err(RegistryError::TookTooLong)
@@ -78,7 +80,8 @@ impl Repository {
     }
 
     /// Each blob must have a link that no collector will take while this manifest is stored; each child must be a root.
-    async fn check_references(&self, manifest: &Manifest) -> Result<()> {
+    /// Gives what is missing, where that is allowed.
+    async fn check_references(&self, manifest: &Manifest) -> Result<Vec<Digest>> {
         let digests = |descriptors: &[crate::oci::Descriptor]| {
             descriptors
                 .iter()
@@ -93,7 +96,7 @@ impl Repository {
             futures_util::stream::iter(checks).buffered(CHECKS_AT_ONCE).try_collect().await?;
         let missing: Vec<Digest> = missing.into_iter().flatten().collect();
         if missing.is_empty() || self.shared.rules.allow_missing_references {
-            return Ok(());
+            return Ok(missing);
         }
         Err(RegistryError::ReferencesUnknown(missing))
     }

@@ -145,6 +145,13 @@ impl Store {
         }
     }
 
+    /// Whether there is any object below a prefix, at any depth.
+    pub(super) async fn holds_any(&self, prefix: &KeyPrefix) -> Result<bool> {
+        let query =
+            ListQuery { prefix: prefix.clone(), recursive: true, start_after: String::new(), limit: 1 };
+        Ok(!self.driver.list(&query).await?.entries.is_empty())
+    }
+
     /// Objects directly below a prefix, a page of them.
     pub(super) async fn list_page(
         &self,

@@ -43,6 +43,14 @@ impl std::fmt::Debug for Chunk {
     }
 }
 
+/// An upload that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub id: UploadId,
+    /// The part size of a driver that has one: smaller chunks are taken, but cost it a copy each.
+    pub min_chunk: Option<u64>,
+}
+
 /// A session being written.
 struct Session {
     id: UploadId,
@@ -50,13 +58,15 @@ struct Session {
     stream: Box<dyn UploadStream>,
     hasher: Hasher,
     received: u64,
-    mark_every: u64,
+    /// As the driver wants it.
+    marks: Option<u64>,
 }
 
 impl Repository {
     /// Begins an upload (spec end-4a). Durable when it returns.
-    pub async fn start_upload(&self, algorithm: Algorithm) -> Result<UploadId> {
-        Ok(self.create_session(algorithm, None).await?.id)
+    pub async fn start_upload(&self, algorithm: Algorithm) -> Result<Started> {
+        let session = self.create_session(algorithm, None).await?;
+        Ok(Started { id: session.id, min_chunk: session.marks })
     }
 
     /// An upload in one request (spec end-4b).
@@ -135,14 +145,7 @@ impl Repository {
         let mode = OpenMode::Create { key: layout::object(&object)?, size_hint, bookmark };
         let (upload, stream) =
             self.store.driver().open_upload(OpenUpload { id: id.clone(), fence, mode }).await?;
-        Ok(Session {
-            id,
-            object,
-            stream,
-            hasher,
-            received: 0,
-            mark_every: upload.mark_every.unwrap_or(MARK_EVERY),
-        })
+        Ok(Session { id, object, stream, hasher, received: 0, marks: upload.mark_every })
     }
 
     /// The session and its bookmark, if it is this repository's.
@@ -171,8 +174,8 @@ impl Repository {
             _ => bookmark.hasher()?,
         };
         let object = object_of(&upload)?;
-        let mark_every = upload.mark_every.unwrap_or(MARK_EVERY);
-        Ok(Session { id: id.clone(), object, stream, hasher, received: upload.durable, mark_every })
+        let marks = upload.mark_every;
+        Ok(Session { id: id.clone(), object, stream, hasher, received: upload.durable, marks })
     }
 
     fn next_fence(&self, upload: &Upload) -> Fence {
@@ -368,14 +371,18 @@ impl Repository {
 }
 
 impl Session {
+    fn mark_every(&self) -> u64 {
+        self.marks.unwrap_or(MARK_EVERY)
+    }
+
     /// Bytes up to the next mark.
     fn room(&self) -> u64 {
-        self.mark_every - self.received % self.mark_every
+        self.mark_every() - self.received % self.mark_every()
     }
 
     fn is_mark(&self, waiting: usize) -> bool {
         let offset = self.received + waiting as u64;
-        offset > 0 && offset.is_multiple_of(self.mark_every)
+        offset > 0 && offset.is_multiple_of(self.mark_every())
     }
 }
 

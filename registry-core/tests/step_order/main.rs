@@ -42,7 +42,7 @@ impl Bench {
 
     async fn push(&self, repository: &str, content: &'static str) -> (UploadId, Digest) {
         let repository = self.repository(repository);
-        let id = repository.start_upload(Algorithm::Sha256).await.unwrap();
+        let id = repository.start_upload(Algorithm::Sha256).await.unwrap().id;
         let digest = digest(content.as_bytes());
         repository.finish_upload(&id, &digest, chunk(content)).await.unwrap();
         (id, digest)
@@ -161,7 +161,7 @@ async fn a_delete_of_a_blob_releases_as_a_collector_does() {
 async fn a_finalise_of_a_session_that_is_committed_already() {
     let bench = Bench::new(Rules::default());
     let repository = bench.repository("a");
-    let id = repository.start_upload(Algorithm::Sha256).await.unwrap();
+    let id = repository.start_upload(Algorithm::Sha256).await.unwrap().id;
     bench.recorder.fail_holders(true);
     assert!(repository.finish_upload(&id, &digest(b"x"), chunk("x")).await.is_err());
     bench.recorder.fail_holders(false);
@@ -178,7 +178,7 @@ async fn the_sweeper_condemns_what_was_committed_and_never_recorded() {
     let short = Duration::from_millis(1);
     let bench = Bench::new(Rules { upload_ttl: short, finished_ttl: short, ..Rules::default() });
     let repository = bench.repository("a");
-    let id = repository.start_upload(Algorithm::Sha256).await.unwrap();
+    let id = repository.start_upload(Algorithm::Sha256).await.unwrap().id;
     bench.recorder.fail_holders(true);
     assert!(repository.finish_upload(&id, &digest(b"x"), chunk("x")).await.is_err());
     bench.recorder.take();

@@ -66,9 +66,11 @@ async fn a_client_that_has_the_blob_gets_304() {
     let registry = Registry::start().await;
     let client = registry.client();
     let digest = client.push_blob(REPOSITORY, CONTENT).await.unwrap();
-    let request =
-        client.get(&blob_path(REPOSITORY, &digest)).header("If-None-Match", format!("\"{digest}\""));
-    assert_eq!(request.send().await.unwrap().status(), StatusCode::NOT_MODIFIED);
+    for method in [Method::GET, Method::HEAD] {
+        let request = client.request(method, &blob_path(REPOSITORY, &digest));
+        let request = request.header("If-None-Match", format!("\"{digest}\""));
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::NOT_MODIFIED);
+    }
 }
 
 #[tokio::test]
@@ -134,4 +136,42 @@ async fn a_mount_needs_no_bytes_and_one_that_fails_is_an_upload() {
     assert!(header(&response, "location").starts_with("/v2/other/app/blobs/uploads/"));
     let response = mount(&digest, "no/such/repository").await.unwrap();
     assert_eq!(response.status(), StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_mount_without_a_source_finds_one() {
+    let registry = Registry::start().await;
+    let client = registry.client();
+    let digest = client.push_blob(REPOSITORY, CONTENT).await.unwrap();
+    let mount = |repository: &str, digest: &str| {
+        client.request(Method::POST, &format!("/v2/{repository}/blobs/uploads/?mount={digest}")).send()
+    };
+    for repository in ["other/app", REPOSITORY] {
+        let response = mount(repository, &digest).await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED, "{repository}");
+        assert_eq!(header(&response, "location"), blob_path(repository, &digest));
+        assert_eq!(header(&response, "docker-content-digest"), digest);
+        assert_eq!(client.get_blob(repository, &digest).await.unwrap(), CONTENT);
+    }
+    let response = mount("other/app", &sha256(b"nowhere")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::ACCEPTED, "the client is to upload it");
+    for repository in [REPOSITORY, "other/app"] {
+        client.request(Method::DELETE, &blob_path(repository, &digest)).send().await.unwrap();
+    }
+    let response = mount("third/app", &digest).await.unwrap();
+    assert_eq!(response.status(), StatusCode::ACCEPTED, "nobody has it any more");
+}
+
+#[tokio::test]
+async fn a_mount_between_storages_is_an_upload() {
+    use longshore_end_to_end::registry::Storage;
+    let storages = vec![Storage::default_one(), Storage::with_prefix("other", "team")];
+    let registry = Registry::start_storages(storages).await;
+    let client = registry.client();
+    let digest = client.push_blob("team/app", CONTENT).await.unwrap();
+    for from in ["", "&from=team/app"] {
+        let path = format!("/v2/elsewhere/blobs/uploads/?mount={digest}{from}");
+        let response = client.request(Method::POST, &path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+    }
 }

@@ -1,7 +1,9 @@
 //! HTTP behaviour, one file for each section of the distribution specification, against the release binaries.
 
 mod blobs;
+mod catalog;
 mod errors;
+mod extensions;
 mod manifests;
 mod referrers;
 mod tags;
@@ -25,6 +27,16 @@ async fn code(response: Response) -> String {
 
 fn header<'a>(response: &'a Response, name: &str) -> &'a str {
     response.headers().get(name).map_or("", |value| value.to_str().expect("text"))
+}
+
+/// Where the next page is, as the header Link tells it.
+fn follow(response: &Response) -> Option<String> {
+    let link = header(response, "link");
+    if link.is_empty() {
+        return None;
+    }
+    let next = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+    Some(next.unwrap_or_else(|| panic!("a Link to the next page: {link}")).to_owned())
 }
 
 /// A small image with a layer of this text, pushed under a tag; gives the manifest's bytes.

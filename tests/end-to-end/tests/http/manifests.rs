@@ -96,7 +96,69 @@ async fn missing_blobs_are_all_named_unless_they_may_be_missing() {
     assert!(text.contains("MANIFEST_BLOB_UNKNOWN") && text.contains(&one) && text.contains(&two), "{text}");
 
     let registry = Registry::start_with_config("[manifests]\nallow_missing_references = true\n").await;
-    assert_eq!(put(&registry, "v1", Some(OCI_MANIFEST), manifest).await.status(), StatusCode::CREATED);
+    let response = put(&registry, "v1", Some(OCI_MANIFEST), manifest).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let warning = header(&response, "warning");
+    assert!(warning.starts_with("299 - \"") && warning.ends_with('"'), "{warning}");
+    assert!(warning.contains(&one) && warning.contains(&two), "it names what is missing: {warning}");
+}
+
+#[tokio::test]
+async fn a_warning_of_hundreds_of_missing_blobs_stays_below_4096_bytes() {
+    let registry = Registry::start_with_config("[manifests]\nallow_missing_references = true\n").await;
+    let digests: Vec<_> = (0..300).map(|number| sha256(format!("{number}").as_bytes())).collect();
+    let layers: Vec<_> = digests.iter().map(|digest| (digest.as_str(), 1)).collect();
+    let response = put(&registry, "v1", Some(OCI_MANIFEST), image_manifest(layers[0], &layers)).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let warning = header(&response, "warning");
+    assert!(warning.contains(" 300 of what it names") && warning.len() <= 4096, "{}", warning.len());
+}
+
+#[tokio::test]
+async fn a_client_that_has_the_manifest_gets_304_until_the_tag_moves() {
+    let registry = Registry::start().await;
+    let client = registry.client();
+    let old = push_image(&client, REPOSITORY, "v1", "old").await;
+    let ask = |method: Method, reference: &str, tag: &str| {
+        let request = client.request(method, &manifest_path(REPOSITORY, reference));
+        request.header("If-None-Match", tag).send()
+    };
+    let digest = sha256(&old);
+    let response = client.get(&manifest_path(REPOSITORY, "v1")).send().await.unwrap();
+    let tag = header(&response, "etag").to_owned();
+    assert_eq!(tag, format!("\"{digest}\""));
+    for reference in ["v1", &digest] {
+        for wanted in [&tag, "*", &format!("\"other\", W/{tag}")] {
+            for method in [Method::GET, Method::HEAD] {
+                let response = ask(method, reference, wanted).await.unwrap();
+                assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{reference} {wanted}");
+                assert_eq!(header(&response, "etag"), tag);
+                assert_eq!(header(&response, "docker-content-digest"), digest);
+                assert!(response.bytes().await.unwrap().is_empty());
+            }
+        }
+    }
+    assert_eq!(ask(Method::GET, "v1", "\"other\"").await.unwrap().status(), StatusCode::OK);
+    assert_eq!(ask(Method::GET, "unknown", "*").await.unwrap().status(), StatusCode::NOT_FOUND);
+    let new = push_image(&client, REPOSITORY, "v1", "new").await;
+    let response = ask(Method::GET, "v1", &tag).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.bytes().await.unwrap(), new);
+}
+
+#[tokio::test]
+async fn a_proxy_parameter_is_ignored_on_pulls() {
+    let registry = Registry::start().await;
+    let client = registry.client();
+    let manifest = push_image(&client, REPOSITORY, "v1", "layer").await;
+    let layer = sha256(b"layer");
+    for path in [manifest_path(REPOSITORY, "v1"), longshore_end_to_end::client::blob_path(REPOSITORY, &layer)]
+    {
+        let response = client.get(&format!("{path}?ns=docker.io")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(header(&response, "oci-namespace"), "", "the request was not scoped by it");
+    }
+    assert_eq!(client.get_manifest(REPOSITORY, "v1?ns=docker.io").await.unwrap(), manifest);
 }
 
 #[tokio::test]

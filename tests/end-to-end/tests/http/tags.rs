@@ -5,12 +5,12 @@ use longshore_end_to_end::{Client, Registry};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{REPOSITORY, code, header, index_of};
+use crate::{REPOSITORY, code, follow, header, index_of};
 
-async fn page(client: &Client, path: &str) -> (Vec<String>, String) {
+async fn page(client: &Client, path: &str) -> (Vec<String>, Option<String>) {
     let response = client.get(path).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK, "{path}");
-    let link = header(&response, "link").to_owned();
+    let link = follow(&response);
     let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!(body["name"], REPOSITORY);
     (serde_json::from_value(body["tags"].clone()).unwrap(), link)
@@ -37,9 +37,8 @@ async fn every_tag_is_listed_once_in_order_for_any_page_size() {
             let (page, link) = page(&client, &path).await;
             assert!(page.len() <= size);
             seen.extend(page);
-            let Some(next) = link.strip_prefix('<').and_then(|rest| rest.split_once('>')) else { break };
-            assert!(next.1.contains("rel=\"next\""));
-            path = next.0.to_owned();
+            let Some(next) = link else { break };
+            path = next;
         }
         assert_eq!(seen, tags, "pages of {size}");
     }
@@ -54,12 +53,28 @@ async fn last_is_exclusive_and_need_not_exist_and_n_0_is_empty() {
     assert_eq!(page(&client, &list("last=a")).await.0, ["b", "c"]);
     assert_eq!(page(&client, &list("last=aa&n=1")).await.0, ["b"]);
     assert_eq!(page(&client, &list("last=z")).await.0, Vec::<String>::new());
-    assert_eq!(page(&client, &list("n=0")).await, (vec![], String::new()));
+    assert_eq!(page(&client, &list("n=0")).await, (vec![], None));
     assert_eq!(page(&client, &list("n=1000000000")).await.0.len(), 3);
+    let response = client.get(&list("n=1000000000")).send().await.unwrap();
+    assert!(header(&response, "warning").starts_with("299 - \"n is at most 1000"));
     for n in ["-1", "x"] {
         let response = client.get(&list(&format!("n={n}"))).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{n}");
     }
+}
+
+#[tokio::test]
+async fn a_page_that_ends_with_the_last_tag_has_no_link() {
+    let registry = Registry::start().await;
+    let client = registry.client();
+    tag(&client, &["a", "b", "c", "d"]).await;
+    let list = |query: &str| format!("/v2/{REPOSITORY}/tags/list?{query}");
+    let next = |last: &str| Some(list(&format!("n=2&last={last}")));
+    assert_eq!(page(&client, &list("n=2")).await, (vec!["a".to_owned(), "b".to_owned()], next("b")));
+    assert_eq!(page(&client, &list("n=2&last=b")).await, (vec!["c".to_owned(), "d".to_owned()], None));
+    assert_eq!(page(&client, &list("n=4")).await.1, None);
+    client.request(Method::DELETE, &manifest_path(REPOSITORY, "d")).send().await.unwrap();
+    assert_eq!(page(&client, &list("n=3")).await.1, None, "what was deleted makes no page");
 }
 
 #[tokio::test]

@@ -1,0 +1,24 @@
+//! Whether a digest is in a repository, as a blob or as a manifest.
+
+use super::{RegistryError, Repository, Result};
+use crate::oci::Digest;
+
+/// What a digest is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Available {
+    Blob { size: u64 },
+    Manifest { size: u64, media_type: String },
+}
+
+impl Repository {
+    /// `None`: it is not here. A blob that is here is leased, as by HEAD: the manifest that needs it may follow.
+    pub async fn availability(&self, digest: &Digest) -> Result<Option<Available>> {
+        match self.lease_blob(digest).await {
+            Ok(size) => return Ok(Some(Available::Blob { size })),
+            Err(RegistryError::BlobUnknown(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let manifest = self.manifest_record(digest).await?;
+        Ok(manifest.map(|(head, _)| Available::Manifest { size: head.size, media_type: head.media_type }))
+    }
+}
