@@ -10,6 +10,13 @@ use crate::step::succeed;
 const TOOLS: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
+    ("podman", "podman"),
+    ("skopeo", "skopeo"),
+    ("buildah", "buildah"),
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("unshare", "util-linux"),
+    ("tar", "tar"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
