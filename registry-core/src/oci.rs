@@ -4,6 +4,7 @@ mod byte_range;
 mod descriptor;
 mod digest;
 mod error_code;
+mod json_depth;
 mod manifest;
 mod reference;
 mod repository_name;

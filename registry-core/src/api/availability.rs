@@ -24,6 +24,7 @@ const MAX_BODY: usize = 256 * 1024;
 const LOOKS_AT_ONCE: usize = 8;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Asked {
     digests: Vec<String>,
 }

@@ -37,11 +37,7 @@ pub(super) async fn get(
     }
     match repository.read_blob(digest, range(request, digest)).await? {
         ReadOutcome::Reading(reading) => Ok(body(digest, reading)),
-        ReadOutcome::Unsatisfiable(size) => {
-            let mut response = respond::empty(StatusCode::RANGE_NOT_SATISFIABLE);
-            respond::set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{size}"));
-            Ok(response)
-        }
+        ReadOutcome::Unsatisfiable(size) => Err(ApiError::OutsideBlob { size }),
     }
 }
 

@@ -22,6 +22,10 @@ pub(super) enum ApiError {
     /// With the upload that it is about, so that the client finds back.
     Upload(RegistryError, String),
     Request(RequestProblem),
+    /// A range that a blob of this size has nothing of.
+    OutsideBlob {
+        size: u64,
+    },
 }
 
 /// A header or body that can't be what it must be.
@@ -82,6 +86,7 @@ impl ApiError {
             Self::Route(error) => route(error),
             Self::Registry(error) | Self::Upload(error, _) => registry(error),
             Self::Request(error) => request(error),
+            Self::OutsideBlob { .. } => told(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::SizeInvalid),
         }
     }
 
@@ -90,6 +95,9 @@ impl ApiError {
             Self::Route(error) => error.to_string(),
             Self::Registry(error) | Self::Upload(error, _) => error.to_string(),
             Self::Request(error) => error.to_string(),
+            Self::OutsideBlob { size } => {
+                format!("the blob has {size} bytes, and the range asked for has none of them")
+            }
         }
     }
 
@@ -122,6 +130,9 @@ impl ApiError {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after()));
+        }
+        if let Self::OutsideBlob { size } = self {
+            respond::set(headers, header::CONTENT_RANGE, &format!("bytes */{size}"));
         }
         if let Self::Route(RouteError::Method(allowed)) = &self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));

@@ -37,8 +37,9 @@ pub(super) async fn put(
     mut tags: Vec<Tag>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let media_type =
-        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // One that is no text is no type either, and must not pass for none.
+    let media_type = request.headers().get(header::CONTENT_TYPE);
+    let media_type = media_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let body = body(request, registry.rules().max_manifest).await?;
     let asked = tags.clone();
     let digest = match &reference {

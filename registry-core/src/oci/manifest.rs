@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::descriptor::Descriptor;
+use super::json_depth::is_deeper;
 
 /// The media types that mean something here.
 pub mod media_type {
@@ -19,6 +20,11 @@ pub mod media_type {
 
 /// More references than any image has; a body of them would cost a call to the store each.
 const MAX_DESCRIPTORS: usize = 10_000;
+
+/// No manifest needs more, and clients with a recursive parser do not survive much more.
+const MAX_DEPTH: usize = 128;
+/// Registered types are shorter by far (RFC 6838 4.2).
+const MAX_MEDIA_TYPE: usize = 255;
 
 /// A manifest or index that can be stored.
 #[derive(Debug, Clone)]
@@ -40,6 +46,10 @@ pub struct Manifest {
 pub enum ManifestProblem {
     #[error("it is not a JSON object of the form of a manifest: {0}")]
     Json(String),
+    #[error("its JSON is nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+    #[error("{0:?} is no media type of a manifest: these are JSON, and end with +json")]
+    NotJson(String),
     #[error("schemaVersion is not 2")]
     SchemaVersion,
     #[error("no Content-Type was sent, and the manifest has no mediaType")]
@@ -90,6 +100,9 @@ impl Manifest {
         if header.is_some_and(|header| header.starts_with(media_type::DOCKER_SCHEMA1)) {
             return Err(ManifestProblem::Schema1);
         }
+        if is_deeper(&bytes, MAX_DEPTH) {
+            return Err(ManifestProblem::TooDeep);
+        }
         let fields: Fields =
             serde_json::from_slice(&bytes).map_err(|error| ManifestProblem::Json(error.to_string()))?;
         match fields.schema_version {
@@ -98,6 +111,9 @@ impl Manifest {
             _ => return Err(ManifestProblem::SchemaVersion),
         }
         let media_type = agreed_media_type(fields.media_type.as_deref(), header)?;
+        if !is_json_type(&media_type) {
+            return Err(ManifestProblem::NotJson(shown(&media_type)));
+        }
         fields.check(&media_type)?;
         Ok(fields.into_manifest(bytes, media_type))
     }
@@ -110,9 +126,23 @@ fn agreed_media_type(body: Option<&str>, header: Option<&str>) -> Result<String,
         (Some(one), None) | (None, Some(one)) => Ok(one.to_owned()),
         (Some(body), Some(header)) if body == header => Ok(body.to_owned()),
         (Some(body), Some(header)) => {
-            Err(ManifestProblem::MediaTypeDiffers { body: body.to_owned(), header: header.to_owned() })
+            Err(ManifestProblem::MediaTypeDiffers { body: shown(body), header: shown(header) })
         }
     }
+}
+
+/// The type comes back with the manifest: one that a browser would run, or that is no type at all, must not.
+fn is_json_type(media_type: &str) -> bool {
+    let token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    let parts = media_type.strip_suffix("+json").and_then(|rest| rest.split_once('/'));
+    media_type.len() <= MAX_MEDIA_TYPE && parts.is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+}
+
+/// As much of it as an error needs.
+fn shown(text: &str) -> String {
+    text.chars().take(100).collect()
 }
 
 impl Fields {

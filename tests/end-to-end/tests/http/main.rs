@@ -1,5 +1,6 @@
 //! HTTP behaviour, one file for each section of the distribution specification, against the release binaries.
 
+mod bad_input;
 mod blobs;
 mod catalog;
 mod errors;
