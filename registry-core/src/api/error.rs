@@ -262,6 +262,10 @@ mod tests {
         let response = down.into_response("id");
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+        let limited = ApiError::from(RegistryError::from(DriverError::new(Reason::RateLimited, "x")));
+        let response = limited.into_response("id");
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
         for reason in Reason::ALL {
             let status = storage(&DriverError::new(*reason, "x")).status;
             assert_ne!(status, StatusCode::NOT_FOUND, "{reason:?}: only a rule of the registry makes a 404");

@@ -146,3 +146,36 @@ fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>, RequestPro
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use longshore_driver_sdk::memory::MemoryDriver;
+
+    use super::*;
+    use crate::oci::Algorithm;
+    use crate::registry::Rules;
+    use crate::registry::store::Store;
+    use crate::storage::{Route, Storages};
+
+    async fn min_length(driver: MemoryDriver) -> Option<String> {
+        let store = Arc::new(Store::new("main".to_owned(), Arc::new(driver)));
+        let storages = Storages::new(vec![Route { prefix: String::new(), store }]).unwrap();
+        let registry = Registry::new(storages, Rules::default(), "test".to_owned());
+        let repository = registry.repository(&"a".parse().unwrap());
+        let wish = UploadWish { whole: None, mount: None, from: None, algorithm: Algorithm::Sha256 };
+        let response =
+            start(&registry, repository, wish, Request::new(Body::empty()), |_| true).await.unwrap();
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+        let length = response.headers().get("oci-chunk-min-length");
+        length.map(|length| length.to_str().unwrap().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_part_size_is_told_as_the_least_length_of_a_chunk() {
+        assert_eq!(min_length(MemoryDriver::with_marks_every(5 << 20)).await.as_deref(), Some("5242880"));
+        assert_eq!(min_length(MemoryDriver::default()).await, None, "any length is as good");
+    }
+}

@@ -3,6 +3,7 @@
 mod bad_input;
 mod blobs;
 mod catalog;
+mod documented;
 mod errors;
 mod extensions;
 mod manifests;

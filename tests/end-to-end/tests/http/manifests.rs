@@ -53,18 +53,31 @@ async fn a_manifest_may_be_pushed_by_digest_also_of_sha512() {
 }
 
 #[tokio::test]
-async fn several_tags_may_be_set_at_once() {
+async fn several_tags_may_be_set_at_once_up_to_64() {
     let registry = Registry::start().await;
     let client = registry.client();
     let manifest = push_image(&client, REPOSITORY, "v1", "layer").await;
-    let reference = format!("{}?tag=a&tag=b", sha256(&manifest));
-    let response = put(&registry, &reference, Some(OCI_MANIFEST), manifest.clone()).await;
-    let tags: Vec<_> =
-        response.headers().get_all("oci-tag").iter().map(|tag| tag.to_str().unwrap()).collect();
-    assert_eq!(tags, ["a", "b"]);
-    for tag in ["a", "b"] {
-        assert_eq!(client.get_manifest(REPOSITORY, tag).await.unwrap(), manifest);
+    for (digest, count) in [(sha256(&manifest), 2), (sha256(&manifest), 64), (sha512(&manifest), 10)] {
+        let tags: Vec<_> = (0..count).map(|number| format!("t{count}-{number}")).collect();
+        let reference = format!("{digest}?tag={}", tags.join("&tag="));
+        let response = put(&registry, &reference, Some(OCI_MANIFEST), manifest.clone()).await;
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(header(&response, "docker-content-digest"), digest);
+        let told: Vec<_> =
+            response.headers().get_all("oci-tag").iter().map(|tag| tag.to_str().unwrap()).collect();
+        assert_eq!(told, tags);
+        for tag in tags {
+            let response = client.get(&manifest_path(REPOSITORY, &tag)).send().await.unwrap();
+            assert_eq!(header(&response, "docker-content-digest"), digest);
+            assert_eq!(response.bytes().await.unwrap(), manifest);
+        }
     }
+    let reference = format!("{}?{}", sha256(&manifest), "tag=x&".repeat(65));
+    let response = put(&registry, &reference, Some(OCI_MANIFEST), manifest).await;
+    assert_eq!(response.status(), StatusCode::URI_TOO_LONG);
+    assert_eq!(code(response).await, "MANIFEST_INVALID");
+    let response = client.get(&manifest_path(REPOSITORY, "x")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND, "none of too many tags is set");
 }
 
 #[tokio::test]
