@@ -1,10 +1,9 @@
-//! Where a driver listens: `unix:///path` or `tcp://127.0.0.1:port`. Owns parsing, binding with the right modes, dialling,
+//! Where a driver listens: `unix:///path` or `tcp://127.0.0.1:port`. Owns parsing, binding, dialling,
 //! and the check at both ends that the peer is who it must be.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 use tonic::transport::server::Connected;
+
+use crate::socket::{self, SocketFile};
 
 /// An address of a driver.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,7 +41,7 @@ impl std::str::FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
         if let Some(path) = text.strip_prefix("unix://") {
-            let fits = path.starts_with('/') && path.len() <= 107 && !path.contains('\0');
+            let fits = path.starts_with('/') && path.len() <= socket::MAX_PATH && !path.contains('\0');
             return if fits {
                 Ok(Self::Unix(path.into()))
             } else {
@@ -93,7 +94,7 @@ impl TrustedPeer {
 #[derive(Debug)]
 pub struct Listener {
     socket: Either<UnixListener, TcpListener>,
-    file: Option<(PathBuf, u64)>,
+    file: Option<SocketFile>,
     trusted: TrustedPeer,
 }
 
@@ -114,25 +115,16 @@ impl Listener {
     }
 
     fn bind_unix(path: &Path, trusted: TrustedPeer) -> io::Result<Self> {
-        prepare_directory(path)?;
-        remove_stale(path)?;
-        let listener = std::os::unix::net::UnixListener::bind(path)?;
         let mode = if trusted.uid.is_some() { 0o660 } else { 0o600 };
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-        listener.set_nonblocking(true)?;
-        let inode = std::fs::symlink_metadata(path)?.ino();
-        Ok(Self {
-            socket: Either::Left(UnixListener::from_std(listener)?),
-            file: Some((path.to_owned(), inode)),
-            trusted,
-        })
+        let (listener, file) = socket::bind(path, mode)?;
+        Ok(Self { socket: Either::Left(listener), file: Some(file), trusted })
     }
 
     /// The address with the real port.
     pub fn endpoint(&self) -> io::Result<Endpoint> {
         match (&self.socket, &self.file) {
             (Either::Right(listener), _) => Ok(Endpoint::Tcp(listener.local_addr()?)),
-            (Either::Left(_), Some((path, _))) => Ok(Endpoint::Unix(path.clone())),
+            (Either::Left(_), Some(file)) => Ok(Endpoint::Unix(file.path().to_owned())),
             (Either::Left(_), None) => Err(io::Error::other("a unix listener without a path")),
         }
     }
@@ -156,62 +148,6 @@ impl Listener {
             }
         }
     }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let Some((path, inode)) = &self.file else { return };
-        if std::fs::symlink_metadata(path).is_ok_and(|found| found.ino() == *inode) {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-fn prepare_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    if !directory.exists() {
-        std::fs::create_dir_all(directory)?;
-        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
-    }
-    let mode = std::fs::metadata(directory)?.mode();
-    let sticky = mode & 0o1000 != 0;
-    if mode & 0o002 != 0 && !sticky {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!(
-                "{} is writable by everyone: anybody could replace the socket; chmod it to 0750 or less",
-                directory.display()
-            ),
-        ));
-    }
-    Ok(())
-}
-
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let found = match std::fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !found.file_type().is_socket() {
-        return Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            format!("{} exists and is no socket: remove it or choose another path", path.display()),
-        ));
-    }
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("{} belongs to user {}: choose another path", path.display(), found.uid()),
-        ));
-    }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            format!("another process listens at {}: stop it or choose another path", path.display()),
-        ));
-    }
-    std::fs::remove_file(path)
 }
 
 /// Opens a connection and, on a unix socket, checks who answers.
@@ -281,6 +217,8 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     #[test]

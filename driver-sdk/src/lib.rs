@@ -13,6 +13,7 @@ pub mod memory;
 pub mod run;
 pub mod server;
 pub mod sessions;
+pub mod socket;
 pub mod wire;
 
 pub use driver::*;

@@ -4,6 +4,7 @@
 mod availability;
 mod blobs;
 mod catalog;
+pub mod client_addr;
 mod error;
 mod extensions;
 mod manifests;

@@ -1,6 +1,5 @@
 //! The command line of `longshore`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use longshore_driver_sdk::{Driver as _, Reason, UploadId};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
+use crate::config::listen::{Listen, ListenAddress};
 use crate::registry::store::Store;
 use crate::server;
 
@@ -44,9 +44,9 @@ struct Serve {
     /// A TOML file; docs/operations.md describes each field.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen [default: 127.0.0.1:5000].
+    /// Where to listen: ADDR:PORT, https://ADDR:PORT or unix:///PATH; may be given more than once [default: 127.0.0.1:5000].
     #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    listen: Vec<ListenAddress>,
     /// Where the filesystem driver, started beside the core, keeps its data [default: ./data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -118,8 +118,8 @@ async fn serve(arguments: Serve) -> Result<(), Failure> {
         Some(path) => Config::read(path)?,
         None => Config::default(),
     };
-    if let Some(listen) = arguments.listen {
-        config.listen = listen;
+    if !arguments.listen.is_empty() {
+        config.listen = Listen(arguments.listen);
     }
     config.allow_insecure_listen |= arguments.allow_insecure_listen;
     if arguments.data.is_some() && !config.storage.is_empty() {

@@ -1,5 +1,10 @@
 //! What an operator sets: one TOML file, and defaults that work without any.
 
+pub mod limits;
+pub mod listen;
+pub mod proxies;
+pub mod tls;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,35 +15,31 @@ use longshore_driver_sdk::endpoint::Endpoint;
 use serde::Deserialize;
 
 use crate::registry::Rules;
+use limits::{Limits, ZeroLimit};
+use listen::{Listen, SocketMode};
+use proxies::TrustedProxies;
+use tls::Tls;
 
 /// The whole configuration.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where to listen. Loopback only, unless `allow_insecure_listen` is set.
-    pub listen: SocketAddr,
+    /// Where to listen. Loopback only, unless TLS and a login guard it or `allow_insecure_listen` is set.
+    pub listen: Listen,
+    /// The mode of the unix sockets that are listened at.
+    pub listen_socket_mode: SocketMode,
     /// Listen beyond loopback without TLS and login: anybody who reaches the port can read, write and delete.
     pub allow_insecure_listen: bool,
+    /// The peers whose `X-Forwarded-For`, `-Proto` and `-Host` are believed.
+    pub trusted_proxies: TrustedProxies,
+    pub tls: Option<Tls>,
+    pub limits: Limits,
     /// The storages by name.
     pub storage: BTreeMap<String, Storage>,
     pub uploads: Uploads,
     pub manifests: Manifests,
     pub leases: Leases,
     pub deadlines: DriverDeadlines,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
-            allow_insecure_listen: false,
-            storage: BTreeMap::new(),
-            uploads: Uploads::default(),
-            manifests: Manifests::default(),
-            leases: Leases::default(),
-            deadlines: DriverDeadlines::default(),
-        }
-    }
 }
 
 /// One storage: a driver that somebody else runs (`endpoint`), or one that the core starts and minds (`command`).
@@ -163,9 +164,13 @@ pub enum ConfigProblem {
     Endpoint { name: String, error: longshore_driver_sdk::endpoint::InvalidEndpoint },
     #[error(
         "listening on {0} without TLS and login lets anybody who reaches it read, write and delete; \
-         listen on 127.0.0.1, or set allow_insecure_listen = true if something else guards the port"
+         configure both, or listen on 127.0.0.1, or set allow_insecure_listen = true if something else guards the port"
     )]
     NotLoopback(SocketAddr),
+    #[error("listen names an https:// address, but there is no [tls] section with a certificate and a key")]
+    NoCertificate,
+    #[error(transparent)]
+    ZeroLimit(#[from] ZeroLimit),
     #[error("manifests.max_size is {0}: between 1 and 4194304 bytes")]
     ManifestSize(usize),
     #[error("leases.grace must be at least four times leases.window")]
@@ -208,9 +213,15 @@ impl Config {
         for (name, storage) in &self.storage {
             storage.reach(name)?;
         }
-        if !self.listen.ip().is_loopback() && !self.allow_insecure_listen {
-            return Err(ConfigProblem::NotLoopback(self.listen));
+        if let Some(address) = self.unguarded()
+            && !self.allow_insecure_listen
+        {
+            return Err(ConfigProblem::NotLoopback(address));
         }
+        if self.listen.asks_for_tls() && self.tls.is_none() {
+            return Err(ConfigProblem::NoCertificate);
+        }
+        self.limits.check()?;
         if !(1..=Rules::default().max_manifest).contains(&self.manifests.max_size) {
             return Err(ConfigProblem::ManifestSize(self.manifests.max_size));
         }
@@ -221,6 +232,20 @@ impl Config {
             return Err(ConfigProblem::UploadTtl);
         }
         Ok(())
+    }
+
+    /// An address that other machines reach without TLS or without a login. TLS that a proxy ends does not count.
+    pub fn unguarded(&self) -> Option<SocketAddr> {
+        if self.has_login() {
+            self.listen.cleartext_beyond_loopback(self.tls.is_some())
+        } else {
+            self.listen.beyond_loopback()
+        }
+    }
+
+    /// Whether callers must say who they are.
+    fn has_login(&self) -> bool {
+        false
     }
 
     pub fn rules(&self) -> Rules {
@@ -283,6 +308,8 @@ mod tests {
             "[manifests]\nmaxsize = 1",
             "[leases]\ngrce = '1h'",
             "[deadlines]\ncal = '1s'",
+            "[limits]\nidel = '1s'",
+            "[tls]\ncertificat = 'a.pem'\nkey = 'b.pem'",
         ] {
             std::fs::write(file.path(), text).unwrap();
             let error = Config::read(file.path()).unwrap_err().to_string();
@@ -295,6 +322,10 @@ mod tests {
         let check = |text: &str| toml::from_str::<Config>(text).unwrap().check();
         assert!(matches!(check("listen = '0.0.0.0:5000'"), Err(ConfigProblem::NotLoopback(_))));
         assert!(check("listen = '0.0.0.0:5000'\nallow_insecure_listen = true").is_ok());
+        let beside = "listen = ['127.0.0.1:1', 'unix:///a/b', '[::]:2']";
+        assert!(matches!(check(beside), Err(ConfigProblem::NotLoopback(address)) if address.port() == 2));
+        assert!(matches!(check("listen = 'https://127.0.0.1:1'"), Err(ConfigProblem::NoCertificate)));
+        assert!(matches!(check("[limits]\nidle = '0s'"), Err(ConfigProblem::ZeroLimit(_))));
         assert!(matches!(
             check("[storage.a]\nendpoint = 'unix:///a'\ncommand = ['b']"),
             Err(ConfigProblem::Both(_))

@@ -1,35 +1,44 @@
 //! Where everything is put together: drivers are reached or started, stores opened, the registry served, and all of it
 //! ended in the right order. The only place that names concrete types.
 
+mod admission;
+mod body;
+mod connection;
+mod listener;
+mod proxies;
+mod pulse;
+mod stream;
+pub mod tls;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use longshore_driver_sdk::client::{Remote, RemoteDriver};
 use longshore_driver_sdk::endpoint::TrustedPeer;
 use longshore_driver_sdk::{DriverError, UploadId};
-use tokio::net::{TcpListener, TcpStream};
+use rustix::process::Resource;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api;
+use crate::config::listen::ListenAddress;
 use crate::config::{Config, ConfigProblem, Reach};
 use crate::registry::Registry;
 use crate::registry::store::{Store, StoreProblem};
 use crate::storage::minder::{MindError, Minder};
 use crate::storage::{Route, RouteProblem, Storages};
+use admission::Admission;
+use connection::Edge;
+use listener::Listener;
+use tls::TlsProblem;
 
 /// How long a driver may take to answer at start.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A minded driver that ended this often before it ever answered will not come up.
 const HOPELESS: u32 = 3;
-/// From the accept to the end of a request's headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests under way may finish for this long.
-const DRAIN: Duration = Duration::from_secs(30);
+/// Descriptors beside those of clients: drivers, listeners, the log.
+const SPARE_DESCRIPTORS: u64 = 64;
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +56,9 @@ pub enum ServeError {
     #[error("storage {name}: {error}")]
     Store { name: String, error: StoreProblem },
     #[error("cannot listen on {0}: {1}")]
-    Listen(std::net::SocketAddr, std::io::Error),
+    Listen(ListenAddress, std::io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsProblem),
     #[error("the system gives no random bits: {0}")]
     Random(DriverError),
 }
@@ -62,10 +73,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let mut minders = Vec::new();
     let started = start(&config, &instance, &mut minders).await;
     let outcome = match started {
-        Ok((registry, listener)) => {
+        Ok((registry, listeners)) => {
             let registry = Arc::new(registry);
             let sweeper = tokio::spawn(sweep(registry.clone(), config.uploads.sweep_every));
-            serve(listener, api::router(registry), shutdown).await;
+            serve(listeners, api::router(registry), config, shutdown).await;
             sweeper.abort();
             Ok(())
         }
@@ -81,10 +92,10 @@ async fn start(
     config: &Config,
     instance: &str,
     minders: &mut Vec<Minder>,
-) -> Result<(Registry, TcpListener), ServeError> {
+) -> Result<(Registry, Vec<Listener>), ServeError> {
     // First, so that nothing is started for an address that is taken; clients that come early wait in its queue.
-    let listener =
-        TcpListener::bind(config.listen).await.map_err(|error| ServeError::Listen(config.listen, error))?;
+    let listeners = bind(config).await?;
+    raise_descriptors(config.limits.connections);
     let mut routes = Vec::new();
     for (name, storage) in &config.storage {
         let endpoint = match storage.reach(name)? {
@@ -110,7 +121,20 @@ async fn start(
         routes.extend(prefixes.into_iter().map(|prefix| Route { prefix, store: store.clone() }));
     }
     let registry = Registry::new(Storages::new(routes)?, config.rules(), instance.to_owned());
-    Ok((registry, listener))
+    Ok((registry, listeners))
+}
+
+async fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
+    let acceptors = match &config.tls {
+        Some(tls) => Some(tls::start(tls.clone()).await?),
+        None => None,
+    };
+    let mut listeners = Vec::new();
+    for address in &config.listen.0 {
+        let bound = Listener::bind(address, config.listen_socket_mode, acceptors.as_ref()).await;
+        listeners.push(bound.map_err(|error| ServeError::Listen(address.clone(), error))?);
+    }
+    Ok(listeners)
 }
 
 async fn open_store(name: &str, driver: RemoteDriver, minder: Option<&Minder>) -> Result<Store, ServeError> {
@@ -150,56 +174,59 @@ async fn sweep(registry: Arc<Registry>, every: Duration) {
     }
 }
 
-async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
-    match listener.local_addr() {
-        Ok(address) => {
-            if !address.ip().is_loopback() {
-                tracing::warn!(
-                    "no TLS and no login: anybody who reaches {address} can read, write and delete"
-                );
-            }
-            tracing::info!("listening on http://{address}");
-        }
-        Err(error) => tracing::warn!(%error, "listening on an address that the system does not tell"),
+async fn serve(listeners: Vec<Listener>, router: Router, config: Config, shutdown: impl Future<Output = ()>) {
+    for listener in &listeners {
+        tracing::info!("listening on {}", listener.url());
     }
-    let connections = GracefulShutdown::new();
-    let stop = CancellationToken::new();
-    tokio::pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connect(stream, router.clone(), &connections, stop.clone()),
-                Err(error) => {
-                    // Out of descriptors, as a rule: others must close before it gets better.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            },
-        }
+    if let Some(address) = config.unguarded() {
+        tracing::warn!("no TLS or no login: anybody who reaches {address} can read, write and delete");
     }
-    drop(listener);
-    tracing::info!("stopping: requests under way may finish");
-    if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
-        tracing::warn!("requests that took longer than {} s were cut off", DRAIN.as_secs());
+    let limits = config.limits;
+    let (connections, admission, grace) = (TaskTracker::new(), Admission::new(&limits), limits.drain);
+    let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
+    let (stop, end) = (drain.clone(), cut.clone());
+    let edge = Arc::new(Edge { router, limits, trusted: config.trusted_proxies, drain, cut });
+    for listener in listeners {
+        connections.spawn(accept(listener, edge.clone(), admission.clone(), connections.clone()));
     }
+    shutdown.await;
     stop.cancel();
+    connections.close();
+    tracing::info!("stopping: requests under way may finish");
+    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
+        tracing::warn!("requests that took longer than {} s were cut off", grace.as_secs());
+    }
+    end.cancel();
 }
 
-fn connect(stream: TcpStream, router: Router, connections: &GracefulShutdown, stop: CancellationToken) {
-    let _ = stream.set_nodelay(true);
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).half_close(true);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).max_frame_size(256 * 1024);
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        tokio::select! {
-            ended = connection => if let Err(error) = ended {
-                tracing::debug!(%error, "a connection broke");
-            },
-            () = stop.cancelled() => {}
-        }
-    });
+async fn accept(listener: Listener, edge: Arc<Edge>, admission: Arc<Admission>, connections: TaskTracker) {
+    loop {
+        let (socket, peer) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = edge.drain.cancelled() => return,
+        };
+        // A proxy speaks for many.
+        let counted = peer.filter(|_| !edge.trusted.trusts(peer));
+        let Some(place) = admission.admit(counted) else { continue };
+        let (edge, tls) = (edge.clone(), listener.tls().cloned());
+        connections.spawn(async move {
+            connection::serve(edge, socket, peer, tls).await;
+            drop(place);
+        });
+    }
+}
+
+/// A connection needs a descriptor, and the usual soft limit of 1024 is there for programs that use select.
+fn raise_descriptors(connections: u32) {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    let have = rustix::process::getrlimit(Resource::Nofile).current;
+    if let Some(have) = have.filter(|have| *have < u64::from(connections) + SPARE_DESCRIPTORS) {
+        tracing::warn!(
+            "limits.connections is {connections}, but only {have} files may be open: raise the limit (ulimit -n)"
+        );
+    }
 }

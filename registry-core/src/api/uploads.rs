@@ -1,13 +1,10 @@
 //! Uploads: spec end-4, end-5, end-6, end-11, end-13 and end-14.
 
-use std::time::Duration;
-
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::TryStreamExt;
 use longshore_driver_sdk::UploadId;
-use tokio_stream::StreamExt;
 
 use super::error::{ApiError, RequestProblem};
 use super::operation::UploadWish;
@@ -15,9 +12,6 @@ use super::respond;
 use crate::oci::{ContentRange, Digest, RepositoryName};
 use crate::registry::uploads::Chunk;
 use crate::registry::{Registry, Repository};
-
-/// A client that sends nothing for this long has gone.
-const BODY_STALL: Duration = Duration::from_secs(60);
 
 pub(super) async fn start(
     registry: &Registry,
@@ -126,11 +120,7 @@ fn chunk(request: Request) -> Result<Chunk, RequestProblem> {
     {
         return Err(RequestProblem::LengthDiffers { length, range: range.0.length() });
     }
-    let body = request.into_body().into_data_stream().map_err(|error| error.to_string()).timeout(BODY_STALL);
-    let body = body.map(|bytes| match bytes {
-        Ok(bytes) => bytes,
-        Err(_) => Err(format!("nothing came for {} s", BODY_STALL.as_secs())),
-    });
+    let body = request.into_body().into_data_stream().map_err(|error| error.to_string());
     Ok(Chunk {
         start: range.map(|range| range.0.first),
         length: range.map(|range| range.0.length()).or(length),

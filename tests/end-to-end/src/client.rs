@@ -1,5 +1,7 @@
 //! A client of the distribution API, in the words of the specification.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RANGE};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -40,13 +42,39 @@ impl Failure {
 impl Client {
     /// Direct, whatever proxies the environment names; no redirects are followed.
     pub fn new(url: &str) -> Self {
-        let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        Self { http: builder.build().expect("an HTTP client"), url: url.to_owned() }
+        Self::trusting(url, None)
+    }
+
+    /// Over TLS with the authority in this PEM file and no other; over a unix socket with `unix:///path`.
+    pub fn trusting(url: &str, authority: Option<&Path>) -> Self {
+        Self::built(url, authority, |builder| builder)
+    }
+
+    /// With settings of the test's own, HTTP/2 among them.
+    pub fn built(
+        url: &str,
+        authority: Option<&Path>,
+        set: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Self {
+        let mut builder =
+            set(reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()));
+        if let Some(path) = authority {
+            let pem = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            builder = builder.tls_certs_only([reqwest::Certificate::from_pem(&pem).expect("a certificate")]);
+        }
+        let url = match url.strip_prefix("unix://") {
+            Some(path) => {
+                builder = builder.unix_socket(Path::new(path));
+                "http://localhost".to_owned()
+            }
+            None => url.to_owned(),
+        };
+        Self { http: builder.build().expect("an HTTP client"), url }
     }
 
     /// A request for a path (`/v2/...`) or for a Location as the registry gave it.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        if path.starts_with("http://") {
+        if path.starts_with("http://") || path.starts_with("https://") {
             return self.http.request(method, path);
         }
         self.http.request(method, format!("{}{path}", self.url))

@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: it starts the release binaries as an operator would, speaks HTTP
 //! to them as a client would, and ends every process it started, whatever happens.
 
+pub mod authority;
 pub mod client;
 pub mod digest;
 pub mod figures;
@@ -13,6 +14,7 @@ pub mod scratch;
 pub mod strace_log;
 pub mod wire;
 
+pub use authority::Authority;
 pub use client::{Client, Failure};
 pub use digest::sha256;
 pub use process::Process;

@@ -96,11 +96,16 @@ impl Process {
 
     /// The first line of the log that contains `text`, waited for.
     pub fn await_line(&self, text: &str, patience: Duration) -> String {
+        self.await_line_where(text, |line| line.contains(text), patience)
+    }
+
+    /// The first line of the log that fits, waited for; `what` says which one.
+    pub fn await_line_where(&self, what: &str, fits: impl Fn(&str) -> bool, patience: Duration) -> String {
         let deadline = Instant::now() + patience;
         let mut seen = self.log.lines.lock().expect("the log");
         let mut next = 0;
         loop {
-            if let Some(line) = seen.lines[next..].iter().find(|line| line.contains(text)) {
+            if let Some(line) = seen.lines[next..].iter().find(|line| fits(line)) {
                 return line.clone();
             }
             next = seen.lines.len();
@@ -109,7 +114,7 @@ impl Process {
                 let why = if seen.closed { "ended" } else { "said nothing of the kind" };
                 let said = tail(&seen.lines);
                 drop(seen);
-                panic!("{} {why} while waiting for {text:?} in its log:\n{said}", self.name);
+                panic!("{} {why} while waiting for {what:?} in its log:\n{said}", self.name);
             }
             seen = self.log.grown.wait_timeout(seen, left).expect("the log").0;
         }
@@ -118,6 +123,11 @@ impl Process {
     /// The end of its log.
     pub fn log(&self) -> String {
         format!("--- log of {}\n{}", self.name, tail(&self.log.lines.lock().expect("the log").lines))
+    }
+
+    /// The lines of its log so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.log.lines.lock().expect("the log").lines.clone()
     }
 
     pub fn log_contains(&self, text: &str) -> bool {

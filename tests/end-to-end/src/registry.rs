@@ -23,6 +23,8 @@ pub struct Registry {
     drivers: Vec<Driver>,
     core_command: CoreCommand,
     url: String,
+    /// What its clients trust over TLS.
+    authority: Option<PathBuf>,
     store: PathBuf,
     sockets: TempDir,
     _data: TempDir,
@@ -89,7 +91,21 @@ impl Registry {
             std::fs::write(&file, toml).expect("write the configuration");
             arguments.extend(["--config".to_owned(), file.display().to_string()]);
         }
-        Self::launch(arguments, Vec::new(), store, scratch::socket_directory(), data).await
+        Self::launch(arguments, Vec::new(), store, scratch::socket_directory(), data, None).await
+    }
+
+    /// At the addresses that the TOML lines name; `authority` is the PEM file of what clients trust over TLS.
+    pub async fn start_listening(toml: &str, authority: Option<&Path>) -> Self {
+        let data = scratch::data_directory();
+        let store = data.path().join("data");
+        let file = data.path().join("longshore.toml");
+        std::fs::write(&file, toml).expect("write the configuration");
+        let paths = [("--data", &store), ("--config", &file)];
+        let arguments =
+            paths.into_iter().flat_map(|(name, path)| [name.to_owned(), path.display().to_string()]);
+        let authority = authority.map(Path::to_owned);
+        Self::launch(arguments.collect(), Vec::new(), store, scratch::socket_directory(), data, authority)
+            .await
     }
 
     /// Core and driver as two processes that the test can kill and stop one by one.
@@ -118,7 +134,7 @@ impl Registry {
         std::fs::write(&file, config).expect("write the configuration");
         let store = drivers[0].root.clone();
         let arguments = vec!["--config".to_owned(), file.display().to_string()];
-        Self::launch(arguments, drivers, store, sockets, data).await
+        Self::launch(arguments, drivers, store, sockets, data, None).await
     }
 
     async fn launch(
@@ -127,11 +143,13 @@ impl Registry {
         store: PathBuf,
         sockets: TempDir,
         data: TempDir,
+        authority: Option<PathBuf>,
     ) -> Self {
         let log_filter = std::env::var("LONGSHORE_LOG").unwrap_or_else(|_| "info".into());
         let core_command = CoreCommand { arguments, log_filter };
         let url = String::new();
-        let mut registry = Self { core: None, drivers, core_command, url, store, sockets, _data: data };
+        let mut registry =
+            Self { core: None, drivers, core_command, url, authority, store, sockets, _data: data };
         registry.start_core();
         registry.await_ready(START).await;
         registry
@@ -145,7 +163,7 @@ impl Registry {
         // Where a core that minds its driver makes the socket: a killed one can't tidy up.
         command.env("XDG_RUNTIME_DIR", self.sockets.path());
         let core = Process::spawn(CORE, &mut command);
-        self.url = listening_url(&core.await_line("listening on http://", START));
+        self.url = listening_url(&core.await_line_where("listening on", says_where, START));
         self.core = Some(core);
     }
 
@@ -170,18 +188,24 @@ impl Registry {
         }
     }
 
-    /// `http://127.0.0.1:PORT`. The port is another one after a restart of the core.
+    /// The first address that it listens at: `http://127.0.0.1:PORT`, or `https://`, or `unix:///PATH`. The port is
+    /// another one after a restart of the core.
     pub fn url(&self) -> &str {
         &self.url
     }
 
+    /// Every address that it listens at, in the order of its configuration.
+    pub fn urls(&self) -> Vec<String> {
+        self.core().lines().iter().filter(|line| says_where(line)).map(|line| listening_url(line)).collect()
+    }
+
     /// `127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
-        self.url.trim_start_matches("http://")
+        self.url.split_once("://").map_or(&self.url, |(_, address)| address)
     }
 
     pub fn client(&self) -> Client {
-        Client::new(&self.url)
+        Client::trusting(&self.url, self.authority.as_deref())
     }
 
     /// The directory that the first storage's driver keeps its store in.
@@ -298,6 +322,11 @@ impl Driver {
 fn signal(process: u32, signal: Signal) {
     rustix::process::kill_process(pid(process), signal)
         .unwrap_or_else(|error| panic!("process {process}: {error}"));
+}
+
+/// The drivers that a core minds write to the same log.
+fn says_where(line: &str) -> bool {
+    line.contains("listening on ") && !line.contains("driver")
 }
 
 fn listening_url(line: &str) -> String {
