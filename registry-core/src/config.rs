@@ -1,24 +1,34 @@
 //! What an operator sets: one TOML file, and defaults that work without any.
 
+pub mod deadlines;
+pub mod leases;
 pub mod limits;
 pub mod listen;
+pub mod manifests;
+mod problem;
 pub mod proxies;
+pub mod storage;
 pub mod tls;
+pub mod uploads;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use longshore_driver_sdk::client::Deadlines;
-use longshore_driver_sdk::endpoint::Endpoint;
 use serde::Deserialize;
 
 use crate::registry::Rules;
-use limits::{Limits, ZeroLimit};
+use deadlines::DriverDeadlines;
+use leases::Leases;
+use limits::Limits;
 use listen::{Listen, SocketMode};
+use manifests::Manifests;
+pub use problem::ConfigProblem;
 use proxies::TrustedProxies;
+pub use storage::{Reach, Storage};
 use tls::Tls;
+use uploads::Uploads;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -40,152 +50,6 @@ pub struct Config {
     pub manifests: Manifests,
     pub leases: Leases,
     pub deadlines: DriverDeadlines,
-}
-
-/// One storage: a driver that somebody else runs (`endpoint`), or one that the core starts and minds (`command`).
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Storage {
-    /// `unix:///path/to/driver.sock` or `tcp://127.0.0.1:PORT`.
-    pub endpoint: Option<String>,
-    /// A program and its arguments; its socket is private.
-    pub command: Option<Vec<String>>,
-    /// Repositories below these live here; without any, all that no other storage claims.
-    pub prefixes: Vec<String>,
-    /// The id that the store must have; printed by `longshore storage init`.
-    pub store_id: Option<String>,
-    /// A user, besides our own and root, that the driver may run as.
-    pub trust_uid: Option<u32>,
-}
-
-/// Uploads that nobody finishes.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Uploads {
-    /// An upload that was not touched for this long is given up.
-    #[serde(deserialize_with = "duration")]
-    pub ttl: Duration,
-    /// A finished upload is remembered for this long, so that a repeated finalise is answered as the first was.
-    #[serde(deserialize_with = "duration")]
-    pub finished_ttl: Duration,
-    /// How often to look for them.
-    #[serde(deserialize_with = "duration")]
-    pub sweep_every: Duration,
-}
-
-impl Default for Uploads {
-    fn default() -> Self {
-        let rules = Rules::default();
-        Self { ttl: rules.upload_ttl, finished_ttl: rules.finished_ttl, sweep_every: Duration::from_secs(60) }
-    }
-}
-
-/// What manifests may be.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Manifests {
-    /// In bytes; at most 4 MiB, which every driver takes.
-    pub max_size: usize,
-    /// Take manifests that name blobs or manifests which are not here.
-    pub allow_missing_references: bool,
-}
-
-impl Default for Manifests {
-    fn default() -> Self {
-        Self { max_size: Rules::default().max_manifest, allow_missing_references: false }
-    }
-}
-
-/// How long what was pushed or asked for is kept, whatever refers to it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Leases {
-    #[serde(deserialize_with = "duration")]
-    pub grace: Duration,
-    /// How long anything that was begun may still be under way somewhere; clocks of cores and drivers differ by less.
-    #[serde(deserialize_with = "duration")]
-    pub window: Duration,
-}
-
-impl Default for Leases {
-    fn default() -> Self {
-        let rules = Rules::default();
-        Self { grace: rules.grace, window: rules.window }
-    }
-}
-
-/// How long calls to a driver may take (docs/operations.md, "Deadlines").
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DriverDeadlines {
-    /// One attempt at a handshake or probe.
-    #[serde(deserialize_with = "duration")]
-    pub probe: Duration,
-    /// One attempt at any other call, or at opening a stream.
-    #[serde(deserialize_with = "duration")]
-    pub call: Duration,
-    /// A call with all its retries.
-    #[serde(deserialize_with = "duration")]
-    pub call_with_retries: Duration,
-    /// A stream without progress.
-    #[serde(deserialize_with = "duration")]
-    pub stall: Duration,
-    /// A commit.
-    #[serde(deserialize_with = "duration")]
-    pub commit: Duration,
-}
-
-impl Default for DriverDeadlines {
-    fn default() -> Self {
-        let Deadlines { probe, call, call_with_retries, stall, commit } = Deadlines::default();
-        Self { probe, call, call_with_retries, stall, commit }
-    }
-}
-
-impl DriverDeadlines {
-    pub fn deadlines(&self) -> Deadlines {
-        let Self { probe, call, call_with_retries, stall, commit } = self.clone();
-        Deadlines { probe, call, call_with_retries, stall, commit }
-    }
-}
-
-/// A configuration that can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigProblem {
-    #[error("cannot read {path}: {error}")]
-    Read { path: PathBuf, error: std::io::Error },
-    #[error("in {path}: {error}")]
-    Syntax { path: PathBuf, error: Box<toml::de::Error> },
-    #[error("storage {0} has both an endpoint and a command: one or the other")]
-    Both(String),
-    #[error("storage {0} has neither an endpoint nor a command")]
-    Neither(String),
-    #[error("the endpoint of storage {name}: {error}")]
-    Endpoint { name: String, error: longshore_driver_sdk::endpoint::InvalidEndpoint },
-    #[error(
-        "listening on {0} without TLS and login lets anybody who reaches it read, write and delete; \
-         configure both, or listen on 127.0.0.1, or set allow_insecure_listen = true if something else guards the port"
-    )]
-    NotLoopback(SocketAddr),
-    #[error("listen names an https:// address, but there is no [tls] section with a certificate and a key")]
-    NoCertificate,
-    #[error(transparent)]
-    ZeroLimit(#[from] ZeroLimit),
-    #[error("manifests.max_size is {0}: between 1 and 4194304 bytes")]
-    ManifestSize(usize),
-    #[error("leases.grace must be at least four times leases.window")]
-    Grace,
-    #[error(
-        "uploads.ttl must be at least four times uploads.finished_ttl, and at least four times leases.window"
-    )]
-    UploadTtl,
-}
-
-/// How a storage is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reach {
-    Endpoint(Endpoint),
-    Command(Vec<String>),
 }
 
 impl Config {
@@ -256,24 +120,6 @@ impl Config {
             allow_missing_references: self.manifests.allow_missing_references,
             upload_ttl: self.uploads.ttl,
             finished_ttl: self.uploads.finished_ttl,
-        }
-    }
-}
-
-impl Storage {
-    /// # Errors
-    /// When it says twice, or not at all, how.
-    pub fn reach(&self, name: &str) -> Result<Reach, ConfigProblem> {
-        match (&self.endpoint, &self.command) {
-            (Some(_), Some(_)) => Err(ConfigProblem::Both(name.to_owned())),
-            (None, None) => Err(ConfigProblem::Neither(name.to_owned())),
-            (None, Some(command)) => Ok(Reach::Command(command.clone())),
-            (Some(endpoint), None) => {
-                let endpoint = endpoint
-                    .parse()
-                    .map_err(|error| ConfigProblem::Endpoint { name: name.to_owned(), error })?;
-                Ok(Reach::Endpoint(endpoint))
-            }
         }
     }
 }
