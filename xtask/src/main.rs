@@ -1,6 +1,8 @@
 //! `cargo xtask`: the chores of the project. This file owns the command line.
 
+mod bench;
 mod console;
+mod distribution;
 mod run;
 mod step;
 mod tests;
@@ -11,7 +13,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask run [--listen ADDR] [--data DIR]   build, then serve a registry until Ctrl-C
        cargo xtask test [FILTER]                      every check; with FILTER only the tests so named
-       cargo xtask ci                                 the same as test, without a filter";
+       cargo xtask ci                                 the same as test, without a filter
+       cargo xtask bench [--assert] [--rounds N] [--size-mib N] [--only LOAD]
+                                                      compare with distribution and nginx; writes docs/performance.md";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +24,7 @@ fn main() -> ExitCode {
         ["run", options @ ..] => run::Options::parse(options).and_then(|options| run::run(&options)),
         ["test"] | ["ci"] => tests::everything(),
         ["test", filter] if !filter.starts_with('-') => tests::filtered(filter),
+        ["bench", options @ ..] => bench::Options::parse(options).and_then(|options| bench::bench(&options)),
         ["help" | "--help" | "-h"] => {
             console::say(USAGE);
             return ExitCode::SUCCESS;

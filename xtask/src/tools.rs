@@ -25,9 +25,22 @@ const TOOLS: &[(&str, &str)] = &[
     ("perl", "perl-base"),
 ];
 
-/// Installs what is missing if that can be done here; else fails with the line to type.
+/// What the benchmark needs beside.
+const BENCH_TOOLS: &[(&str, &str)] = &[("wrk", "wrk"), ("nginx", "nginx-light")];
+
+/// What the tests need.
 pub(crate) fn provide() -> Result<(), String> {
-    let missing = missing_packages();
+    install_missing(TOOLS)
+}
+
+/// What the benchmark needs.
+pub(crate) fn provide_bench() -> Result<(), String> {
+    install_missing(BENCH_TOOLS)
+}
+
+/// Installs what is missing if that can be done here; else fails with the line to type.
+fn install_missing(tools: &[(&'static str, &'static str)]) -> Result<(), String> {
+    let missing = missing_packages(tools);
     if missing.is_empty() {
         console::say("all there");
         return require_root();
@@ -42,7 +55,7 @@ pub(crate) fn provide() -> Result<(), String> {
         succeed(Command::new("apt-get").args(["update", "-q"]))?;
         install(&missing)?;
     }
-    let still = missing_programs();
+    let still = missing_programs(tools);
     if still.is_empty() {
         Ok(())
     } else {
@@ -55,7 +68,7 @@ fn require_root() -> Result<(), String> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let missing = missing_packages();
+    let missing = missing_packages(TOOLS);
     let install = if missing.is_empty() {
         String::new()
     } else {
@@ -72,13 +85,13 @@ fn install(packages: &[&str]) -> Result<(), String> {
     succeed(command.env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
-fn missing_programs() -> Vec<&'static str> {
-    TOOLS.iter().filter(|(program, _)| find(program).is_none()).map(|(program, _)| *program).collect()
+fn missing_programs(tools: &[(&'static str, &'static str)]) -> Vec<&'static str> {
+    tools.iter().filter(|(program, _)| find(program).is_none()).map(|(program, _)| *program).collect()
 }
 
-fn missing_packages() -> Vec<&'static str> {
+fn missing_packages(tools: &[(&'static str, &'static str)]) -> Vec<&'static str> {
     let mut packages: Vec<_> =
-        TOOLS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+        tools.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
     packages.dedup();
     packages
 }

@@ -1,0 +1,136 @@
+//! `cargo xtask bench`: longshore, distribution and nginx, one after the other under the same loads with the same data
+//! on the same file system, in rounds; medians and raw samples go to docs/performance.md. `--assert` fails where a
+//! ratio that is promised is missed.
+
+mod client;
+mod load;
+mod ratio;
+mod report;
+mod sample;
+mod server;
+
+use std::path::PathBuf;
+
+use crate::console;
+use crate::step::{cargo, root, succeed};
+use crate::tools;
+use load::{Data, Load};
+use sample::{Sample, Samples};
+use server::{Kind, Programs, Server};
+
+pub(crate) struct Options {
+    rounds: usize,
+    megabytes: u64,
+    only: Option<String>,
+    assert: bool,
+    /// Where stores are made: a disk, not a tmpfs.
+    disk: PathBuf,
+    tmpfs: PathBuf,
+}
+
+impl Options {
+    pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
+        let mut options = Self {
+            rounds: 7,
+            megabytes: 1024,
+            only: None,
+            assert: false,
+            disk: root().join("target/bench"),
+            tmpfs: PathBuf::from("/dev/shm/longshore-bench"),
+        };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            let number =
+                |text: &str| text.parse::<u64>().map_err(|_| format!("{word} takes a number, not {text:?}"));
+            match *word {
+                "--assert" => options.assert = true,
+                "--rounds" => options.rounds = usize::try_from(number(value()?)?).unwrap_or(1).max(1),
+                "--size-mib" => options.megabytes = number(value()?)?.max(1),
+                "--only" => options.only = Some((*value()?).to_owned()),
+                "--disk" => options.disk = PathBuf::from(value()?),
+                "--tmpfs" => options.tmpfs = PathBuf::from(value()?),
+                other => {
+                    return Err(format!(
+                        "`cargo xtask bench` has no option {other}; it has --assert, --rounds N, --size-mib N, \
+                         --only LOAD, --disk DIR and --tmpfs DIR"
+                    ));
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        let wanted = |load: &Load| self.only.as_ref().is_none_or(|only| load.name().contains(only.as_str()));
+        Load::ALL.into_iter().filter(wanted).collect()
+    }
+}
+
+pub(crate) fn bench(options: &Options) -> Result<(), String> {
+    tools::provide_bench()?;
+    succeed(&mut cargo(&["build", "--release"]))?;
+    let programs = Programs::find()?;
+    let loads = options.loads();
+    if loads.is_empty() {
+        let names: Vec<_> = Load::ALL.iter().map(|load| load.name()).collect();
+        return Err(format!("--only fits no load; there are: {}", names.join(", ")));
+    }
+    console::heading("data");
+    let data = Data::make(&options.disk, options.megabytes)?;
+    let mut samples = Samples::default();
+    for load in &loads {
+        console::heading(load.name());
+        for round in 0..options.rounds {
+            for kind in load.kinds() {
+                let sample = run(*kind, *load, options, &programs, &data)
+                    .map_err(|error| format!("{} of {}, round {round}: {error}", load.name(), kind.name()))?;
+                console::say(&format!("round {} {:<13} {sample}", round + 1, kind.name()));
+                samples.add(*load, *kind, sample);
+            }
+        }
+    }
+    data.remove();
+    let checks = ratio::check(&samples);
+    for check in &checks {
+        console::say(&check.to_string());
+    }
+    if options.only.is_none() {
+        let path = root().join("docs/performance.md");
+        report::write(&path, &samples, &checks, options.rounds, options.megabytes)?;
+        console::say(&format!("written: {}", path.display()));
+    }
+    let missed = checks.iter().filter(|check| !check.holds()).count();
+    if options.assert && missed > 0 {
+        return Err(format!("{missed} of {} ratios are missed", checks.len()));
+    }
+    Ok(())
+}
+
+/// One measured load on a server that was just started on a store of its own.
+fn run(
+    kind: Kind,
+    load: Load,
+    options: &Options,
+    programs: &Programs,
+    data: &Data,
+) -> Result<Sample, String> {
+    let place = if load.on_tmpfs() { &options.tmpfs } else { &options.disk };
+    let store = place.join(format!("{}-store", kind.name()));
+    remove(&store)?;
+    load.prepare(kind, programs, data, &store)?;
+    let server = Server::start(kind, programs, &store)?;
+    let measured = load.run(&server, data);
+    drop(server);
+    remove(&store)?;
+    measured
+}
+
+fn remove(directory: &std::path::Path) -> Result<(), String> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {error}", directory.display()))
+        }
+        _ => Ok(()),
+    }
+}

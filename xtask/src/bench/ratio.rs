@@ -1,0 +1,62 @@
+//! What is promised beside distribution, checked over the medians.
+
+use std::fmt;
+
+use super::load::Load;
+use super::sample::{Samples, median};
+use super::server::Kind;
+
+/// One promise, and what was seen.
+pub(crate) struct Check {
+    what: &'static str,
+    bound: Bound,
+    seen: f64,
+}
+
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Check {
+    pub(crate) fn holds(&self) -> bool {
+        match self.bound {
+            Bound::AtLeast(bound) => self.seen >= bound,
+            Bound::AtMost(bound) => self.seen <= bound,
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bound = match self.bound {
+            Bound::AtLeast(bound) => format!("at least {bound}"),
+            Bound::AtMost(bound) => format!("at most {bound}"),
+        };
+        let verdict = if self.holds() { "ok" } else { "MISSED" };
+        write!(f, "{}: {:.2}, {bound}: {verdict}", self.what, self.seen)
+    }
+}
+
+/// Those whose loads were run.
+pub(crate) fn check(samples: &Samples) -> Vec<Check> {
+    let rate = |load| samples.ratio(load, |sample| sample.figure);
+    let cpu = |load| samples.ratio(load, |sample| sample.cpu_seconds);
+    let ours = |load| median(samples.of(load, Kind::Longshore).iter().map(|sample| sample.figure).collect());
+    let checks = [
+        ("manifest GET by tag, ratio", Bound::AtLeast(2.0), rate(Load::ManifestByTag)),
+        ("manifest GET by digest, ratio", Bound::AtLeast(3.0), rate(Load::ManifestByDigest)),
+        ("pull of 1 blob, throughput ratio", Bound::AtLeast(0.7), rate(Load::Pull1)),
+        ("pull of 8 blobs at once, throughput ratio", Bound::AtLeast(0.7), rate(Load::Pull8)),
+        ("pull of 1 blob, ratio of CPU per GiB", Bound::AtMost(2.0), cpu(Load::Pull1)),
+        ("pull of 8 blobs at once, ratio of CPU per GiB", Bound::AtMost(2.0), cpu(Load::Pull8)),
+        ("push of 1 blob on tmpfs, throughput ratio", Bound::AtLeast(1.2), rate(Load::PushTmpfs1)),
+        ("push of 8 blobs on tmpfs, throughput ratio", Bound::AtLeast(1.2), rate(Load::PushTmpfs8)),
+        ("push of 1 blob on disk, throughput ratio", Bound::AtLeast(1.0), rate(Load::PushDisk1)),
+        ("push of 8 blobs on disk, throughput ratio", Bound::AtLeast(1.0), rate(Load::PushDisk8)),
+        ("cold start of core and driver, ms", Bound::AtMost(100.0), ours(Load::ColdStart)),
+        ("idle memory of core and driver, MiB", Bound::AtMost(25.0), ours(Load::IdleMemory)),
+    ];
+    let seen = checks.into_iter().filter_map(|(what, bound, seen)| Some(Check { what, bound, seen: seen? }));
+    seen.collect()
+}

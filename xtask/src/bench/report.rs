@@ -1,0 +1,83 @@
+//! docs/performance.md: how it was measured, medians and ranges, the promises, and every sample.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use super::load::Load;
+use super::ratio::Check;
+use super::sample::{Sample, Samples, median};
+use super::server::Kind;
+
+const HEAD: &str = "\
+# Performance
+
+Measured by `cargo xtask bench`, which anyone can repeat (Debian, root for the installation of wrk and nginx; go for
+distribution 3.1.2). Every sample comes from a server that was just started on a store of its own; longshore (core and
+filesystem driver, over the stream plane, durable as shipped), distribution 3.1.2 (the configuration of its image) and
+nginx (the same bytes as plain files) run one after the other in each round, on the same file system and the same
+machine as the client. Large blobs are moved by a plain HTTP client, the requests a second by `wrk`. CPU is user and
+system time of the server's whole process tree; peak memory is the sum of the high-water marks of its processes. A ratio
+is the median of the ratios of the pairs. 64 connections ask for one manifest or blob here: requests that wait for the
+same record share a read (docs/adr/0019), which a load over many records does not.
+
+";
+
+pub(crate) fn write(
+    path: &Path,
+    samples: &Samples,
+    checks: &[Check],
+    rounds: usize,
+    megabytes: u64,
+) -> Result<(), String> {
+    let mut text = HEAD.to_owned();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let _ = writeln!(text, "This run: {rounds} rounds, large blobs of {megabytes} MiB, {cores} cores.\n");
+    promises(&mut text, checks);
+    medians(&mut text, samples);
+    raw(&mut text, samples);
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+fn promises(text: &mut String, checks: &[Check]) {
+    text.push_str("## Beside distribution\n\n");
+    for check in checks {
+        let _ = writeln!(text, "* {check}");
+    }
+}
+
+fn medians(text: &mut String, samples: &Samples) {
+    text.push_str("\n## Medians, and the least and the most seen\n\n| load | server | figure | CPU s/GiB | peak memory, MiB |\n|---|---|---|---|---|\n");
+    for load in Load::ALL {
+        for kind in [Kind::Longshore, Kind::Distribution, Kind::Nginx] {
+            let of = samples.of(load, kind);
+            let Some(unit) = of.first().map(|sample| sample.unit) else { continue };
+            let figure = spread(of, 0, |sample| Some(sample.figure));
+            let cpu = spread(of, 2, Sample::cpu_per_gib);
+            let peak = spread(of, 0, |sample| Some(sample.peak_mib));
+            let _ =
+                writeln!(text, "| {} | {} | {figure} {unit} | {cpu} | {peak} |", load.name(), kind.name());
+        }
+    }
+}
+
+fn spread(samples: &[Sample], digits: usize, of: impl Fn(&Sample) -> Option<f64>) -> String {
+    let values: Vec<f64> = samples.iter().filter_map(of).collect();
+    let (least, most) =
+        (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(0.0, f64::max));
+    match median(values) {
+        Some(median) => format!("{median:.digits$} ({least:.digits$} to {most:.digits$})"),
+        None => String::new(),
+    }
+}
+
+fn raw(text: &mut String, samples: &Samples) {
+    text.push_str("\n## Every sample\n\n");
+    for ((load, kind), samples) in samples.all() {
+        let _ = writeln!(text, "{}, {}:\n", load.name(), kind.name());
+        for sample in samples {
+            let _ = writeln!(text, "    {sample}");
+        }
+        text.push('\n');
+    }
+}
