@@ -10,6 +10,7 @@ mod extensions;
 mod manifests;
 pub mod operation;
 mod pages;
+mod preconditions;
 mod referrers;
 mod respond;
 mod tags;
@@ -18,7 +19,6 @@ mod uploads;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
@@ -48,7 +48,7 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
         error.into_response(&id)
     });
     if method == Method::HEAD {
-        *response.body_mut() = Body::empty();
+        respond::take_body(&mut response);
     }
     response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -75,7 +75,9 @@ async fn answer(registry: &Registry, operation: Operation, request: Request) -> 
         Target::PutManifest(reference, tags) => {
             manifests::put(registry, repository, reference, tags, request).await
         }
-        Target::DeleteManifest(reference) => manifests::delete(&repository, &reference).await,
+        Target::DeleteManifest(reference) => {
+            manifests::delete(&repository, &reference, request.headers()).await
+        }
         Target::ListTags(page) => tags::list(&repository, &page).await,
         Target::ListReferrers(subject, wish) => referrers::list(&repository, &subject, wish).await,
         Target::CheckAvailability => availability::check(&repository, request).await,

@@ -12,6 +12,7 @@ pub mod layout;
 mod lease;
 pub mod manifests;
 mod mounts;
+pub mod precondition;
 mod records;
 pub mod referrers;
 mod release;

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use super::error::ApiError;
-use super::respond;
+use super::{preconditions, respond};
 use crate::oci::{Digest, RangeHeader};
 use crate::registry::Repository;
 use crate::registry::blobs::{BlobReading, ReadOutcome};
@@ -18,7 +18,7 @@ pub(super) async fn head(
     request: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let size = repository.lease_blob(digest).await?;
-    if let Some(response) = respond::not_modified(request, digest) {
+    if let Some(response) = preconditions::not_modified(request, digest) {
         return Ok(response);
     }
     let mut response = Response::new(Body::empty());
@@ -31,7 +31,7 @@ pub(super) async fn get(
     digest: &Digest,
     request: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    if let Some(response) = respond::not_modified(request, digest) {
+    if let Some(response) = preconditions::not_modified(request, digest) {
         repository.blob_size(digest).await?;
         return Ok(response);
     }

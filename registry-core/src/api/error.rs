@@ -202,6 +202,7 @@ fn registry(error: &RegistryError) -> Told {
         E::ManifestUnknown(_) => told(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
         E::ManifestInvalid(ManifestProblem::Schema1) => told(StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
         E::ManifestInvalid(_) => told(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
+        E::PreconditionFailed { .. } => told(StatusCode::PRECONDITION_FAILED, ErrorCode::Denied),
         E::ManifestTooLarge { .. } => told(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid),
         E::ReferencesUnknown(digests) => {
             let detail = digests.iter().map(|digest| json!({"digest": digest})).collect();

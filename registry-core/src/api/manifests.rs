@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::error::{ApiError, RequestProblem};
-use super::respond;
+use super::{preconditions, respond};
 use crate::oci::{Digest, Reference, Tag};
 use crate::registry::manifests::PushManifest;
 use crate::registry::{Registry, RegistryError, Repository};
@@ -19,7 +19,7 @@ pub(super) async fn get(
     request: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let manifest = repository.manifest(reference).await?;
-    if let Some(response) = respond::not_modified(request, &manifest.digest) {
+    if let Some(response) = preconditions::not_modified(request, &manifest.digest) {
         return Ok(response);
     }
     let mut response = Response::new(Body::from(manifest.bytes.clone()));
@@ -40,6 +40,7 @@ pub(super) async fn put(
     // One that is no text is no type either, and must not pass for none.
     let media_type = request.headers().get(header::CONTENT_TYPE);
     let media_type = media_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let precondition = preconditions::of_write(request.headers());
     let body = body(request, registry.rules().max_manifest).await?;
     let asked = tags.clone();
     let digest = match &reference {
@@ -50,7 +51,8 @@ pub(super) async fn put(
         }
     };
     let work = async move {
-        let pushed = repository.put_manifest(PushManifest { digest, tags, media_type, body }).await?;
+        let pushed =
+            repository.put_manifest(PushManifest { digest, tags, media_type, body, precondition }).await?;
         let mut response = respond::empty(StatusCode::CREATED);
         let headers = response.headers_mut();
         respond::set(
@@ -95,10 +97,15 @@ async fn body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     }
 }
 
-pub(super) async fn delete(repository: &Repository, reference: &Reference) -> Result<Response, ApiError> {
+pub(super) async fn delete(
+    repository: &Repository,
+    reference: &Reference,
+    request: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let precondition = preconditions::of_write(request);
     match reference {
-        Reference::Tag(tag) => repository.delete_tag(tag).await?,
-        Reference::Digest(digest) => repository.delete_manifest(digest).await?,
+        Reference::Tag(tag) => repository.delete_tag(tag, &precondition).await?,
+        Reference::Digest(digest) => repository.delete_manifest(digest, &precondition).await?,
     }
     Ok(respond::empty(StatusCode::ACCEPTED))
 }

@@ -34,6 +34,8 @@ pub enum RegistryError {
     ManifestInvalid(#[from] ManifestProblem),
     #[error("the manifest is {found}, not {expected}")]
     ManifestDigestMismatch { expected: Digest, found: Digest },
+    #[error("{reference} is {}, and the request is for another state of it", shown(.current.as_ref()))]
+    PreconditionFailed { reference: Reference, current: Option<Digest> },
     #[error("the manifest is larger than {limit} bytes")]
     ManifestTooLarge { limit: usize },
     #[error("the manifest names what is not in this repository: {}", list(.0))]
@@ -46,6 +48,10 @@ pub enum RegistryError {
     Damaged { key: String, problem: String },
     #[error(transparent)]
     Storage(#[from] DriverError),
+}
+
+fn shown(current: Option<&Digest>) -> String {
+    current.map_or_else(|| "not in this repository".to_owned(), ToString::to_string)
 }
 
 fn list(digests: &[Digest]) -> String {

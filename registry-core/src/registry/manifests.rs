@@ -8,7 +8,8 @@ use longshore_driver_sdk::{Condition, Key, Optional as _, Reason};
 use super::began::Began;
 use super::hasher::digest_of;
 use super::lease::Nonce;
-use super::records::{self, ManifestHead, Marker};
+use super::precondition::Precondition;
+use super::records::{self, ManifestHead, Marker, TagRecord};
 use super::{RegistryError, Repository, Result, layout};
 use crate::oci::{Algorithm, Digest, Manifest, Reference, Tag};
 
@@ -42,6 +43,8 @@ pub struct PushManifest {
     pub tags: Vec<Tag>,
     pub media_type: Option<String>,
     pub body: Bytes,
+    /// On what the URL names: the digest, or else the last of the tags.
+    pub precondition: Precondition,
 }
 
 impl Repository {
@@ -49,16 +52,27 @@ impl Repository {
     /// safe against a collector or a delete that crosses.
     pub async fn put_manifest(&self, push: PushManifest) -> Result<Pushed> {
         let began = Began::now();
-        let manifest = Manifest::parse(push.body, push.media_type.as_deref())?;
-        let digest = self.verify(&manifest, push.digest.as_ref())?;
+        let PushManifest { digest, tags, media_type, body, precondition } = push;
+        let manifest = Manifest::parse(body, media_type.as_deref())?;
+        let conditional = tags.last().filter(|_| digest.is_none() && !precondition.is_none());
+        let named =
+            digest.clone().map(Reference::Digest).or_else(|| tags.last().cloned().map(Reference::Tag));
+        let digest = self.verify(&manifest, digest.as_ref())?;
+        if let Some(named) = &named {
+            self.check_precondition(named, &precondition).await?;
+        }
         let missing = self.check_references(&manifest).await?;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
-        for _ in 0..STORE_TRIES {
+        for pass in 0..STORE_TRIES {
             self.store_manifest(&manifest, &digest).await?;
             if let Some(subject) = &subject {
                 self.write_referrer(subject, &manifest, &digest).await?;
             }
-            self.write_tags(&manifest, &digest, &push.tags).await?;
+            let plain = tags.iter().filter(|tag| Some(*tag) != conditional);
+            self.write_tags(&manifest, &digest, plain).await?;
+            if let Some(tag) = conditional {
+                self.write_conditional_tag(&manifest, &digest, tag, &precondition, pass > 0).await?;
+            }
             self.within_window(began)?;
             // A delete may have crossed: then everything is stored again.
             if self.manifest_record(&digest).await?.is_some() {
@@ -139,15 +153,48 @@ impl Repository {
         Ok(())
     }
 
-    async fn write_tags(&self, manifest: &Manifest, digest: &Digest, tags: &[Tag]) -> Result<()> {
+    async fn write_tags(
+        &self,
+        manifest: &Manifest,
+        digest: &Digest,
+        tags: impl Iterator<Item = &Tag>,
+    ) -> Result<()> {
         self.store
             .put_record(&layout::catalog_entry(&self.name)?, &Marker { updated: Timestamp::now() })
             .await?;
         for tag in tags {
-            let marker = layout::tag_marker(&self.name, digest, tag, &Nonce::now()?)?;
-            self.store.put_record(&marker, &Marker { updated: Timestamp::now() }).await?;
+            self.mark_tag(digest, tag).await?;
             self.write_tag(tag, digest, &manifest.media_type, manifest.bytes.len() as u64).await?;
         }
+        Ok(())
+    }
+
+    /// What this push once wrote under its precondition, it writes again only where nobody came after it.
+    async fn write_conditional_tag(
+        &self,
+        manifest: &Manifest,
+        digest: &Digest,
+        tag: &Tag,
+        precondition: &Precondition,
+        again: bool,
+    ) -> Result<()> {
+        self.mark_tag(digest, tag).await?;
+        let record = TagRecord::new(digest, &manifest.media_type, manifest.bytes.len() as u64);
+        let holds = |current: Option<&Digest>| match again {
+            false => precondition.holds(current),
+            true => current.is_none_or(|current| current == digest),
+        };
+        match self.write_tag_while(tag, &record, holds).await? {
+            Err(current) if !again => {
+                Err(RegistryError::PreconditionFailed { reference: Reference::Tag(tag.clone()), current })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn mark_tag(&self, digest: &Digest, tag: &Tag) -> Result<()> {
+        let marker = layout::tag_marker(&self.name, digest, tag, &Nonce::now()?)?;
+        self.store.put_record(&marker, &Marker { updated: Timestamp::now() }).await?;
         Ok(())
     }
 
@@ -172,12 +219,16 @@ impl Repository {
     /// Deletes a manifest, and the tags that still point at it (spec end-9). The tags go first, so that none is left
     /// dangling by a crash; then once more, because a push may have crossed: one that found the manifest still there had
     /// written its marker and tag before, and one that did not stores everything again.
-    pub async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+    pub async fn delete_manifest(&self, digest: &Digest, precondition: &Precondition) -> Result<()> {
         let Some((head, _)) = self.manifest_record(digest).await? else {
             // A delete that was cut off may have left tags behind.
             self.untag_dangling(digest).await?;
             return Err(RegistryError::ManifestUnknown(Reference::Digest(digest.clone())));
         };
+        if !precondition.holds(Some(digest)) {
+            let (reference, current) = (Reference::Digest(digest.clone()), Some(digest.clone()));
+            return Err(RegistryError::PreconditionFailed { reference, current });
+        }
         for tag in self.marked_tags(digest).await? {
             self.untag(&tag, digest).await?;
         }

@@ -55,6 +55,12 @@ pub(super) struct TagRecord {
     pub(super) updated: Timestamp,
 }
 
+impl TagRecord {
+    pub(super) fn new(digest: &Digest, media_type: &str, size: u64) -> Self {
+        Self { digest: digest.clone(), media_type: media_type.to_owned(), size, updated: Timestamp::now() }
+    }
+}
+
 /// The line before a manifest's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ManifestHead {

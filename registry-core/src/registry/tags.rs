@@ -1,8 +1,8 @@
 //! Tags: one small record each, overwritten by whoever comes last.
 
-use jiff::Timestamp;
 use longshore_driver_sdk::{Condition, Reason};
 
+use super::precondition::Precondition;
 use super::records::TagRecord;
 use super::{RegistryError, Repository, Result, layout};
 use crate::oci::{Digest, Reference, Tag};
@@ -13,7 +13,7 @@ const TRIES: usize = 8;
 /// When a tag is to go.
 #[derive(Clone, Copy)]
 enum Untag<'a> {
-    Always,
+    If(&'a Precondition),
     PointsAt(&'a Digest),
     Dangles(&'a Digest),
 }
@@ -37,21 +37,20 @@ impl Repository {
         media_type: &str,
         size: u64,
     ) -> Result<()> {
-        let record = TagRecord {
-            digest: digest.clone(),
-            media_type: media_type.to_owned(),
-            size,
-            updated: Timestamp::now(),
-        };
+        let record = TagRecord::new(digest, media_type, size);
         self.store.put_record(&layout::tag(&self.name, tag)?, &record).await?;
         Ok(())
     }
 
     /// Deletes a tag; the manifest stays (spec end-9).
-    pub async fn delete_tag(&self, tag: &Tag) -> Result<()> {
-        match self.untag_if(tag, Untag::Always).await? {
-            true => Ok(()),
-            false => Err(RegistryError::ManifestUnknown(Reference::Tag(tag.clone()))),
+    pub async fn delete_tag(&self, tag: &Tag, precondition: &Precondition) -> Result<()> {
+        if self.untag_if(tag, Untag::If(precondition)).await? {
+            return Ok(());
+        }
+        let reference = Reference::Tag(tag.clone());
+        match self.read_tag(tag).await?.filter(|_| !precondition.is_none()) {
+            Some(found) => Err(RegistryError::PreconditionFailed { reference, current: Some(found.digest) }),
+            None => Err(RegistryError::ManifestUnknown(reference)),
         }
     }
 
@@ -73,7 +72,7 @@ impl Repository {
                 return Ok(false);
             };
             let goes = match condition {
-                Untag::Always => true,
+                Untag::If(precondition) => precondition.holds(Some(&record.digest)),
                 Untag::PointsAt(digest) => record.digest == *digest,
                 Untag::Dangles(digest) => {
                     record.digest == *digest && self.manifest_record(digest).await?.is_none()

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use longshore_core::oci::{Algorithm, Digest, RepositoryName, media_type};
 use longshore_core::registry::manifests::PushManifest;
+use longshore_core::registry::precondition::Precondition;
 use longshore_core::registry::store::Store;
 use longshore_core::registry::uploads::Chunk;
 use longshore_core::registry::{Registry, Repository, Rules};
@@ -53,7 +54,13 @@ impl Bench {
         let body = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": descriptor, "layers": [],
             "subject": {"mediaType": media_type::OCI_MANIFEST, "digest": blob, "size": 1}});
         let body = Bytes::from(body.to_string());
-        let push = PushManifest { digest: None, tags: vec!["v1".parse().unwrap()], media_type: None, body };
+        let push = PushManifest {
+            digest: None,
+            tags: vec!["v1".parse().unwrap()],
+            media_type: None,
+            body,
+            precondition: Precondition::default(),
+        };
         self.repository(repository).put_manifest(push).await.unwrap().digest
     }
 }
@@ -133,7 +140,7 @@ async fn a_delete_of_a_manifest() {
     let (_, digest) = bench.push("a", "x").await;
     let manifest = bench.put_manifest("a", &digest).await;
     bench.recorder.take();
-    bench.repository("a").delete_manifest(&manifest).await.unwrap();
+    bench.repository("a").delete_manifest(&manifest, &Precondition::default()).await.unwrap();
     let calls = bench.recorder.take();
     // It first reads the record that it deletes: for its subject, and to know that it is there.
     assert_eq!(calls[0], StepKind::GetManifest);

@@ -7,6 +7,7 @@ mod documented;
 mod errors;
 mod extensions;
 mod manifests;
+mod preconditions;
 mod referrers;
 mod tags;
 mod uploads;

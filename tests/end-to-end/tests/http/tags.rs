@@ -45,6 +45,27 @@ async fn every_tag_is_listed_once_in_order_for_any_page_size() {
 }
 
 #[tokio::test]
+async fn head_tells_the_length_that_get_has() {
+    let registry = Registry::start().await;
+    let client = registry.client();
+    tag(&client, &["a", "b"]).await;
+    let subject = longshore_end_to_end::sha256(b"x");
+    for path in [
+        format!("/v2/{REPOSITORY}/tags/list"),
+        format!("/v2/{REPOSITORY}/referrers/{subject}"),
+        "/v2/_catalog".to_owned(),
+        "/v2/_oci/ext/discover".to_owned(),
+        "/v2/unknown/tags/list".to_owned(),
+    ] {
+        let head = client.request(Method::HEAD, &path).send().await.unwrap();
+        let get = client.get(&path).send().await.unwrap();
+        assert_eq!(head.status(), get.status(), "{path}");
+        assert_eq!(header(&head, "content-length"), header(&get, "content-length"), "{path}");
+        assert!(head.bytes().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn last_is_exclusive_and_need_not_exist_and_n_0_is_empty() {
     let registry = Registry::start().await;
     let client = registry.client();
