@@ -42,8 +42,9 @@ impl Authority {
     /// Signs and writes a certificate for loopback with this serial number, over the one before.
     pub fn issue(&self, serial: u64) {
         let key = KeyPair::generate().expect("a key");
-        let mut params =
-            CertificateParams::new(["localhost".into(), "127.0.0.1".into()]).expect("parameters");
+        // 0.0.0.0 for clients that make exceptions for loopback.
+        let names = ["localhost", "127.0.0.1", "0.0.0.0"].map(str::to_owned);
+        let mut params = CertificateParams::new(names).expect("parameters");
         params.serial_number = Some(SerialNumber::from(serial));
         params.distinguished_name.push(DnType::CommonName, "longshore");
         let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate");

@@ -5,22 +5,22 @@ use std::fs::File;
 
 use crate::client::{Client, Content, Conversion, Item, Pulled};
 use crate::door::Door;
-use crate::home::{Home, Refusal, attempt, done};
+use crate::home::{Home, Refusal, attempt, attempt_with_input, done};
 use crate::images::Images;
 use crate::podman::NO_ARTIFACTS;
 use crate::tree::Tree;
 
 pub(crate) struct Buildah {
     home: Home,
-    host: String,
+    door: Door,
 }
 
 impl Buildah {
     pub(crate) fn start(door: &Door) -> Self {
         let covered = ["/etc/containers", "/var/lib/containers", "/run"];
         let home = Home::new(&[("buildah", "buildah")], &covered);
-        door.furnish_containers(&home);
-        Self { home, host: door.host() }
+        Door::furnish_containers(&home);
+        Self { home, door: door.clone() }
     }
 
     fn buildah(&self, arguments: &[&str]) -> Result<String, Refusal> {
@@ -52,14 +52,23 @@ impl Client for Buildah {
     }
 
     fn host(&self) -> &str {
-        &self.host
+        self.door.host()
+    }
+
+    fn trust(&self) {
+        self.door.trust_in(&self.home, "/etc/containers");
+    }
+
+    fn login(&self, password: &str) -> Result<(), Refusal> {
+        let login = ["login", "--username", self.door.user(), "--password-stdin", self.door.host()];
+        attempt_with_input(&mut self.home.command("buildah", &login), password).map(drop)
     }
 
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal> {
         let target = format!("docker://{repository}:{}", item.tag());
         let digest = self.home.data("digest");
         let file = digest.display().to_string();
-        let options = ["--tls-verify=false", "--digestfile", &file];
+        let options = [&self.door.plain_option("--tls-verify=false")[..], &["--digestfile", &file]].concat();
         let machine = images.built[0].architecture;
         match item {
             Item::Image => {
@@ -85,7 +94,9 @@ impl Client for Buildah {
     fn pull(&self, _: Item, reference: &str, architecture: &str) -> Result<Pulled, Refusal> {
         self.buildah(&["rm", "--all"])?;
         self.buildah(&["rmi", "--all", "--force"])?;
-        self.buildah(&["pull", "--quiet", "--arch", architecture, "--tls-verify=false", reference])?;
+        let pull = ["pull", "--quiet", "--arch", architecture];
+        let plain = self.door.plain_option("--tls-verify=false");
+        self.buildah(&[&pull[..], &plain, &[reference]].concat())?;
         let format = ["--type", "image", "--format", "{{.FromImageDigest}}"];
         let digest = self.buildah(&[&["inspect"], &format[..], &[reference]].concat())?;
         let tree = self.tree(reference, architecture)?;

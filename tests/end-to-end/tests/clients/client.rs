@@ -71,6 +71,11 @@ pub(crate) trait Client: Send + Sync {
     /// How it names the registry: `HOST:PORT`.
     fn host(&self) -> &str;
 
+    /// Makes the private authority known, as an operator would.
+    fn trust(&self);
+
+    fn login(&self, password: &str) -> Result<(), Refusal>;
+
     /// Pushes the item from the files to `repository:tag`, and gives the digest that it reports.
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal>;
 

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use longshore_end_to_end::{Process, figure};
@@ -25,7 +27,10 @@ tar -C "$at" -cf "$archive" .
 pub(crate) struct Ctr {
     containerd: Process,
     home: Home,
-    host: String,
+    door: Door,
+    /// What `--user` takes: ctr has no login, it is told with each command.
+    user: Mutex<Option<String>>,
+    trusts: AtomicBool,
 }
 
 impl Ctr {
@@ -44,7 +49,7 @@ impl Ctr {
         let mut command = home.command("containerd", &[Path::new("--config"), &configuration]);
         let containerd = Process::spawn("containerd", &mut command);
         containerd.await_line("containerd successfully booted", START);
-        Self { containerd, home, host: door.host() }
+        Self { containerd, home, door: door.clone(), user: Mutex::default(), trusts: AtomicBool::new(false) }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -54,6 +59,20 @@ impl Ctr {
 
     fn ctr(&self, arguments: &[&str]) -> Result<String, Refusal> {
         attempt(&mut self.command(arguments)).map(|said| said.trim().to_owned())
+    }
+
+    /// A command that speaks to the registry.
+    fn remote(&self, words: &[&str], rest: &[&str]) -> Result<String, Refusal> {
+        let mut options: Vec<String> =
+            self.door.plain_option("--plain-http").into_iter().map(str::to_owned).collect();
+        if let Some(secure) = self.door.secure.as_ref().filter(|_| self.trusts.load(Ordering::SeqCst)) {
+            options.extend(["--tlscacert".to_owned(), secure.authority.display().to_string()]);
+        }
+        if let Some(user) = self.user.lock().expect("the user").clone() {
+            options.extend(["--user".to_owned(), user]);
+        }
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        self.ctr(&[words, &options, rest].concat())
     }
 
     fn names(&self) -> Result<Vec<String>, Refusal> {
@@ -91,11 +110,11 @@ impl Ctr {
 
     /// An artifact has nothing to unpack: `content fetch` gets what `images pull` gets, and stops there.
     fn fetch_artifact(&self, reference: &str) -> Result<Pulled, Refusal> {
-        let unpacked = self.ctr(&["images", "pull", "--plain-http", "--snapshotter", "native", reference]);
+        let unpacked = self.remote(&["images", "pull"], &["--snapshotter", "native", reference]);
         let refusal = unpacked.expect_err("`ctr images pull` unpacked an artifact");
         assert!(refusal.contains("mismatched image rootfs and manifest layers"), "{refusal}");
         self.forget()?;
-        self.ctr(&["content", "fetch", "--plain-http", reference])?;
+        self.remote(&["content", "fetch"], &[reference])?;
         let digest = self.digest(reference)?;
         let manifest = self.ctr(&["content", "get", &digest])?;
         let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("a manifest");
@@ -116,7 +135,22 @@ impl Client for Ctr {
     }
 
     fn host(&self) -> &str {
-        &self.host
+        self.door.host()
+    }
+
+    fn trust(&self) {
+        self.trusts.store(true, Ordering::SeqCst);
+    }
+
+    /// Asks for what is not there: who is let in is told so.
+    fn login(&self, password: &str) -> Result<(), Refusal> {
+        *self.user.lock().expect("the user") = Some(format!("{}:{password}", self.door.user()));
+        let absent = format!("{}/clients/nobody:nothing", self.door.host());
+        match self.remote(&["content", "fetch"], &[&absent]) {
+            Err(said) if said.contains("not found") => Ok(()),
+            Err(refusal) => Err(refusal),
+            Ok(said) => panic!("{absent} is there: {said}"),
+        }
     }
 
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal> {
@@ -131,7 +165,7 @@ impl Client for Ctr {
         self.ctr(&[&import[..], &[&archive]].concat())?;
         let target = format!("{repository}:{}", item.tag());
         let built = format!("{base}:built");
-        self.ctr(&["images", "push", "--plain-http", &target, &built])?;
+        self.remote(&["images", "push"], &[&target, &built])?;
         self.digest(&built)
     }
 
@@ -141,8 +175,8 @@ impl Client for Ctr {
             return self.fetch_artifact(reference);
         }
         let platform = format!("linux/{architecture}");
-        let pull = ["images", "pull", "--plain-http", "--snapshotter", "native", "--platform", &platform];
-        self.ctr(&[&pull[..], &[reference]].concat())?;
+        let choice = ["--snapshotter", "native", "--platform", &platform, reference];
+        self.remote(&["images", "pull"], &choice)?;
         let content = Content::Tree(self.tree(reference, &platform));
         Ok(Pulled { digests: vec![self.digest(reference)?], content })
     }

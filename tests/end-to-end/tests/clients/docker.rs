@@ -11,7 +11,7 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::client::{Client, Content, Conversion, Item, Pulled};
 use crate::door::Door;
-use crate::home::{Home, Refusal, attempt, done};
+use crate::home::{Home, Refusal, attempt, attempt_with_input, done};
 use crate::images::{Built, Images};
 use crate::tree::Tree;
 
@@ -24,7 +24,7 @@ const OF_THE_ENGINE: [&str; 5] = [".dockerenv", "dev", "etc", "proc", "sys"];
 pub(crate) struct Docker {
     engine: Process,
     home: Home,
-    host: String,
+    door: Door,
 }
 
 impl Docker {
@@ -54,7 +54,7 @@ impl Docker {
         ];
         let engine = Process::spawn("dockerd", &mut home.command("dockerd", &arguments));
         engine.await_line("API listen on", START);
-        Self { engine, home, host: door.host() }
+        Self { engine, home, door: door.clone() }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -80,15 +80,16 @@ impl Docker {
 
     /// docker has no lists of its own: it makes one from images that are in the registry.
     fn push_list(&self, images: &Images, target: &str) -> Result<String, Refusal> {
-        let mut create = vec!["manifest".to_owned(), "create".to_owned(), "--insecure".to_owned()];
-        create.push(target.to_owned());
+        let mut members = Vec::new();
         for built in &images.built {
             let member = format!("{target}-{}", built.architecture);
             self.push_built(built, &member)?;
-            create.push(member);
+            members.push(member);
         }
-        self.docker(&create.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let said = self.docker(&["manifest", "push", "--insecure", target])?;
+        let members: Vec<_> = members.iter().map(String::as_str).collect();
+        let plain = self.door.plain_option("--insecure");
+        self.docker(&[&["manifest", "create"], &plain[..], &[target], &members].concat())?;
+        let said = self.docker(&[&["manifest", "push"], &plain[..], &[target]].concat())?;
         digest_after(&said, "")
     }
 
@@ -131,7 +132,16 @@ impl Client for Docker {
     }
 
     fn host(&self) -> &str {
-        &self.host
+        self.door.host()
+    }
+
+    fn trust(&self) {
+        self.door.trust_in(&self.home, "/etc/docker");
+    }
+
+    fn login(&self, password: &str) -> Result<(), Refusal> {
+        let login = ["login", "--username", self.door.user(), "--password-stdin", self.door.host()];
+        attempt_with_input(&mut self.command(&login), password).map(drop)
     }
 
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal> {

@@ -18,10 +18,10 @@ mod tree;
 use std::thread;
 
 use longshore_end_to_end::registry::START;
-use longshore_end_to_end::{Random, Registry, figure, scratch};
+use longshore_end_to_end::{Authority, Random, Registry, figure, scratch};
 
 use crate::client::Client;
-use crate::door::Door;
+use crate::door::{Door, Secure};
 use crate::images::Images;
 use crate::matrix::Matrix;
 use crate::reader::Reader;
@@ -31,12 +31,48 @@ async fn five_clients_pull_what_each_pushed_over_plain_http() {
     let mut random = Random::announced("clients");
     let images = Images::make(scratch::data_directory(), &mut random);
     let mut registry = Registry::start().await;
-    let clients = start_clients(&Door::of(&registry));
-    let reader = Reader::new(registry.client());
-    let matrix = Matrix::push(&clients, &images, &reader).await;
+    let clients = start_clients(&Door::plain(&registry));
+    let reader = Reader::new(registry.client(), None);
+    let matrix = Matrix::push("http", &clients, &images, &reader).await;
     matrix.pull_and_print();
     drop(clients);
     registry.stop_core(START);
+}
+
+const USER: &str = "alice";
+const PASSWORD: &str = "correct horse: battery";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_clients_pull_what_each_pushed_over_tls_with_a_private_authority() {
+    let mut random = Random::announced("clients");
+    let images = Images::make(scratch::data_directory(), &mut random);
+    let authority = Authority::new();
+    authority.issue(1);
+    let config = format!("listen = '127.0.0.1:0'\n{}", authority.tls());
+    let mut registry = Registry::start_listening(&config, Some(&authority.certificate())).await;
+    let secure = Secure { authority: authority.certificate(), user: USER };
+    let clients = start_clients(&Door::secure(&registry, secure));
+    for client in &clients {
+        refused(
+            &**client,
+            "without the authority",
+            PASSWORD,
+            "x509: certificate signed by unknown authority",
+        );
+        client.trust();
+        // The registry asks for no login yet, and takes any.
+        client.login(PASSWORD).unwrap_or_else(|refusal| panic!("{refusal}"));
+    }
+    let reader = Reader::new(registry.client(), None);
+    let matrix = Matrix::push("tls", &clients, &images, &reader).await;
+    matrix.pull_and_print();
+    drop(clients);
+    registry.stop_core(START);
+}
+
+fn refused(client: &dyn Client, how: &str, password: &str, words: &str) {
+    let refusal = client.login(password).expect_err("a login that must fail");
+    assert!(refusal.contains(words), "{} {how}: {refusal}", client.name());
 }
 
 type Start = fn(&Door) -> Box<dyn Client>;

@@ -20,6 +20,8 @@ const LEGEND: [&str; 3] = [
 ];
 
 pub(crate) struct Matrix<'a> {
+    /// Tells the lines of two matrices that run at the same time apart.
+    over: &'static str,
     clients: &'a [Box<dyn Client>],
     images: &'a Images,
     pushed: BTreeMap<(usize, &'static str), Pushed>,
@@ -52,8 +54,13 @@ impl Cell {
 
 impl<'a> Matrix<'a> {
     /// Pushes: the clients at the same time, the items of one client one after the other.
-    pub(crate) async fn push(clients: &'a [Box<dyn Client>], images: &'a Images, reader: &Reader) -> Self {
-        let mut matrix = Self { clients, images, pushed: BTreeMap::new(), wrong: Vec::new() };
+    pub(crate) async fn push(
+        over: &'static str,
+        clients: &'a [Box<dyn Client>],
+        images: &'a Images,
+        reader: &Reader,
+    ) -> Self {
+        let mut matrix = Self { over, clients, images, pushed: BTreeMap::new(), wrong: Vec::new() };
         let results = on_all(clients, |client| {
             ITEMS.map(|item| client.push(item, images, &format!("{}/{}", client.host(), repository(client))))
         });
@@ -80,7 +87,7 @@ impl<'a> Matrix<'a> {
                 let pushed = Pushed::read(reader, item, self.images, &repository(&**client)).await;
                 let conversions: Vec<_> = pushed.conversions.iter().map(ToString::to_string).collect();
                 let own = if conversions.is_empty() { "as built".to_owned() } else { conversions.join(", ") };
-                figure!("clients: {what:<22} {} {own}", &pushed.digest[..19]);
+                figure!("clients over {}: {what:<22} {} {own}", self.over, &pushed.digest[..19]);
                 if pushed.digest != digest {
                     self.wrong.push(format!("{what}: told {digest}, the registry has {}", pushed.digest));
                 }
@@ -91,7 +98,7 @@ impl<'a> Matrix<'a> {
                 self.pushed.insert((number, item.tag()), pushed);
             }
             (Err(refusal), Some(words)) if refusal.contains(words) => {
-                figure!("clients: {what:<22} refuses: \"{words}\"");
+                figure!("clients over {}: {what:<22} refuses: \"{words}\"", self.over);
             }
             (Ok(digest), Some(_)) => self.wrong.push(format!("{what}: {digest}; it was known to refuse")),
             (Err(refusal), _) => self.wrong.push(format!("{what}: {refusal}")),
@@ -112,12 +119,10 @@ impl<'a> Matrix<'a> {
             }
             cells
         });
-        for (at, item) in ITEMS.into_iter().enumerate() {
-            self.print(item, at, &columns);
-        }
-        for line in LEGEND {
-            figure!("clients: {line}");
-        }
+        let tables = ITEMS.into_iter().enumerate().flat_map(|(at, item)| self.table(item, at, &columns));
+        let lines: Vec<_> = tables.chain(LEGEND.map(str::to_owned)).collect();
+        // In one go: another test may print at the same time.
+        figure!("clients over {}:\n    {}", self.over, lines.join("\n    "));
         for cell in columns.into_iter().flatten() {
             self.wrong.extend(cell.err());
         }
@@ -164,17 +169,18 @@ impl<'a> Matrix<'a> {
         Ok(cell)
     }
 
-    fn print(&self, item: Item, at: usize, columns: &[Vec<Result<Cell, String>>]) {
-        let name = |client: &dyn Client| format!("{:<WIDTH$}", client.name());
-        let heading: String = self.clients.iter().map(|client| name(&**client)).collect();
-        figure!("clients: {:<9}| pulled by", item.tag());
-        figure!("clients: pushed by| {}", heading.trim_end());
+    fn table(&self, item: Item, at: usize, columns: &[Vec<Result<Cell, String>>]) -> Vec<String> {
+        let heading: String =
+            self.clients.iter().map(|client| format!("{:<WIDTH$}", client.name())).collect();
+        let mut lines =
+            vec![format!("{:<9}| pulled by", item.tag()), format!("pushed by| {}", heading.trim_end())];
         for (row, client) in self.clients.iter().enumerate() {
             let cells = columns.iter().map(|column| &column[at * self.clients.len() + row]);
             let texts = cells.map(|cell| cell.as_ref().map_or(Cell::Wrong, |cell| *cell).text());
             let line: String = texts.map(|text| format!("{text:<WIDTH$}")).collect();
-            figure!("clients: {:<9}| {}", client.name(), line.trim_end());
+            lines.push(format!("{:<9}| {}", client.name(), line.trim_end()));
         }
+        lines
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 
 use crate::client::{Client, Content, Conversion, Item, Pulled};
 use crate::door::Door;
-use crate::home::{Home, Refusal, attempt, done};
+use crate::home::{Home, Refusal, attempt, attempt_with_input, done};
 use crate::images::Images;
 use crate::tree::Tree;
 
@@ -13,15 +13,15 @@ pub(crate) const NO_ARTIFACTS: &str = "unsupported image-specific operation on a
 
 pub(crate) struct Podman {
     home: Home,
-    host: String,
+    door: Door,
 }
 
 impl Podman {
     pub(crate) fn start(door: &Door) -> Self {
         let covered = ["/etc/containers", "/var/lib/containers", "/run", "/dev/shm"];
         let home = Home::new(&[("podman", "podman")], &covered);
-        door.furnish_containers(&home);
-        Self { home, host: door.host() }
+        Door::furnish_containers(&home);
+        Self { home, door: door.clone() }
     }
 
     fn podman(&self, arguments: &[&str]) -> Result<String, Refusal> {
@@ -51,14 +51,23 @@ impl Client for Podman {
     }
 
     fn host(&self) -> &str {
-        &self.host
+        self.door.host()
+    }
+
+    fn trust(&self) {
+        self.door.trust_in(&self.home, "/etc/containers");
+    }
+
+    fn login(&self, password: &str) -> Result<(), Refusal> {
+        let login = ["login", "--username", self.door.user(), "--password-stdin", self.door.host()];
+        attempt_with_input(&mut self.home.command("podman", &login), password).map(drop)
     }
 
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal> {
         let target = format!("docker://{repository}:{}", item.tag());
         let digest = self.home.data("digest");
         let file = digest.display().to_string();
-        let options = ["--tls-verify=false", "--digestfile", &file];
+        let options = [&self.door.plain_option("--tls-verify=false")[..], &["--digestfile", &file]].concat();
         let machine = images.built[0].architecture;
         match item {
             Item::Image => {
@@ -83,7 +92,9 @@ impl Client for Podman {
 
     fn pull(&self, _: Item, reference: &str, architecture: &str) -> Result<Pulled, Refusal> {
         self.podman(&["rmi", "--all", "--force"])?;
-        self.podman(&["pull", "--quiet", "--arch", architecture, "--tls-verify=false", reference])?;
+        let pull = ["pull", "--quiet", "--arch", architecture];
+        let plain = self.door.plain_option("--tls-verify=false");
+        self.podman(&[&pull[..], &plain, &[reference]].concat())?;
         let format = ["--format", "{{range .RepoDigests}}{{println .}}{{end}}"];
         let said = self.podman(&[&["image", "inspect"], &format[..], &[reference]].concat())?;
         let digests = said.lines().filter_map(|line| Some(line.split_once('@')?.1.to_owned())).collect();

@@ -5,11 +5,14 @@ use longshore_end_to_end::Client;
 use longshore_end_to_end::client::{expect, manifest_path};
 use reqwest::StatusCode;
 
-pub(crate) struct Reader(Client);
+pub(crate) struct Reader {
+    client: Client,
+    login: Option<(&'static str, &'static str)>,
+}
 
 impl Reader {
-    pub(crate) fn new(client: Client) -> Self {
-        Self(client)
+    pub(crate) fn new(client: Client, login: Option<(&'static str, &'static str)>) -> Self {
+        Self { client, login }
     }
 
     pub(crate) async fn manifest(&self, repository: &str, reference: &str) -> Bytes {
@@ -17,7 +20,11 @@ impl Reader {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Bytes {
-        let response = self.0.get(path).send().await.expect("an answer");
+        let mut request = self.client.get(path);
+        if let Some((user, password)) = self.login {
+            request = request.basic_auth(user, Some(password));
+        }
+        let response = request.send().await.expect("an answer");
         let response =
             expect(StatusCode::OK, "GET", response).await.unwrap_or_else(|error| panic!("{error}"));
         response.bytes().await.expect("a whole answer")

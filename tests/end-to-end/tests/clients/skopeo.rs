@@ -5,20 +5,20 @@ use std::path::Path;
 
 use crate::client::{Client, Content, Conversion, Item, Pulled};
 use crate::door::Door;
-use crate::home::{Home, Refusal, attempt, done};
+use crate::home::{Home, Refusal, attempt, attempt_with_input, done};
 use crate::images::Images;
 use crate::tree::Tree;
 
 pub(crate) struct Skopeo {
     home: Home,
-    host: String,
+    door: Door,
 }
 
 impl Skopeo {
     pub(crate) fn start(door: &Door) -> Self {
         let home = Home::new(&[("skopeo", "skopeo")], &["/etc/containers", "/var/lib/containers", "/run"]);
-        door.furnish_containers(&home);
-        Self { home, host: door.host() }
+        Door::furnish_containers(&home);
+        Self { home, door: door.clone() }
     }
 
     fn skopeo(&self, arguments: &[&str]) -> Result<String, Refusal> {
@@ -36,7 +36,16 @@ impl Client for Skopeo {
     }
 
     fn host(&self) -> &str {
-        &self.host
+        self.door.host()
+    }
+
+    fn trust(&self) {
+        self.door.trust_in(&self.home, "/etc/containers");
+    }
+
+    fn login(&self, password: &str) -> Result<(), Refusal> {
+        let login = ["login", "--username", self.door.user(), "--password-stdin", self.door.host()];
+        attempt_with_input(&mut self.home.command("skopeo", &login), password).map(drop)
     }
 
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal> {
@@ -49,7 +58,9 @@ impl Client for Skopeo {
         let target = format!("docker://{repository}:{}", item.tag());
         let digest = self.home.data("digest");
         let file = digest.display().to_string();
-        self.skopeo(&["copy", "--all", "--dest-tls-verify=false", "--digestfile", &file, &source, &target])?;
+        let plain = self.door.plain_option("--dest-tls-verify=false");
+        let copy = ["copy", "--all", "--digestfile", &file];
+        self.skopeo(&[&copy[..], &plain, &[&source, &target]].concat())?;
         Ok(fs::read_to_string(digest).expect("the digest that skopeo wrote"))
     }
 
@@ -60,9 +71,11 @@ impl Client for Skopeo {
         }
         let source = format!("docker://{reference}");
         let target = format!("dir:{}", directory.display());
-        let choice = ["--override-arch", architecture];
-        self.skopeo(&[&choice[..], &["copy", "--src-tls-verify=false", &source, &target]].concat())?;
-        let raw = self.skopeo(&["inspect", "--tls-verify=false", "--raw", &source])?;
+        let plain = self.door.plain_option("--src-tls-verify=false");
+        let copy = ["--override-arch", architecture, "copy"];
+        self.skopeo(&[&copy[..], &plain, &[&source, &target]].concat())?;
+        let plain = self.door.plain_option("--tls-verify=false");
+        let raw = self.skopeo(&[&["inspect", "--raw"], &plain[..], &[&source]].concat())?;
         let content = match item {
             Item::Image | Item::List => Content::Tree(Tree::of_layers(&blobs(&directory))),
             Item::Artifact => Content::Blob(blobs(&directory).swap_remove(0)),
