@@ -39,6 +39,7 @@ pub fn router(registry: Arc<Registry>) -> Router {
 async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
     let id = request_id();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let client = request.extensions().get::<client_addr::ClientAddr>().and_then(|client| client.ip);
     let outcome = match operation::parse(&method, request.uri()) {
         Ok(operation) => answer(&registry, operation, request).await,
         Err(error) => Err(error.into()),
@@ -54,7 +55,7 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    tracing::debug!(request = id, %method, path, status = response.status().as_u16(), "answered");
+    tracing::debug!(request = id, ?client, %method, path, status = response.status().as_u16(), "answered");
     response
 }
 

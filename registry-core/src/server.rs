@@ -131,7 +131,7 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
     };
     let mut listeners = Vec::new();
     for address in &config.listen.0 {
-        let bound = Listener::bind(address, config.listen_socket_mode, acceptors.as_ref()).await;
+        let bound = Listener::bind(address, config.listen_socket_mode, acceptors.as_ref());
         listeners.push(bound.map_err(|error| ServeError::Listen(address.clone(), error))?);
     }
     Ok(listeners)

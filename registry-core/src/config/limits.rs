@@ -35,6 +35,8 @@ pub struct Limits {
     pub write_stall: Duration,
     /// Requests that one HTTP/2 connection may have under way.
     pub http2_streams: u32,
+    /// Blobs that one connection may download at once; more wait for these to end.
+    pub http2_downloads: u16,
     /// Requests that it may have reset before they were looked at, and protocol errors that it may make.
     pub http2_resets: u32,
     /// How often an HTTP/2 peer is asked whether it is still there; it has the same time to answer.
@@ -59,6 +61,7 @@ impl Default for Limits {
             body_rate_over: Duration::from_secs(30),
             write_stall: Duration::from_secs(60),
             http2_streams: 128,
+            http2_downloads: 16,
             http2_resets: 100,
             http2_ping: Duration::from_secs(30),
             drain: Duration::from_secs(30),
@@ -86,6 +89,7 @@ impl Limits {
             ("body_rate_over", self.body_rate_over.is_zero()),
             ("write_stall", self.write_stall.is_zero()),
             ("http2_streams", self.http2_streams == 0),
+            ("http2_downloads", self.http2_downloads == 0),
             ("http2_ping", self.http2_ping.is_zero()),
         ];
         match zeros.into_iter().find(|(_, zero)| *zero) {
@@ -116,6 +120,7 @@ mod tests {
             ("header_fields", limits.header_fields.into()),
             ("body_rate", limits.body_rate),
             ("http2_streams", limits.http2_streams),
+            ("http2_downloads", limits.http2_downloads.into()),
             ("http2_resets", limits.http2_resets),
         ] {
             row(field, &value.to_string());

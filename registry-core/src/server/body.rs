@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::pulse::Exchange;
@@ -126,11 +127,13 @@ impl<B: Body<Data = Bytes, Error: Into<Problem>> + Unpin> Body for Paced<B> {
 pub(super) struct Taken<B> {
     body: B,
     exchange: Exchange,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl<B> Taken<B> {
-    pub(super) fn new(body: B, exchange: Exchange) -> Self {
-        Self { body, exchange }
+    /// With the turn that the response was given, if it needed one.
+    pub(super) fn new(body: B, exchange: Exchange, turn: Option<OwnedSemaphorePermit>) -> Self {
+        Self { body, exchange, _turn: turn }
     }
 }
 

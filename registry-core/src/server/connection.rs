@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode, Version};
+use axum::http::{Method, Request, Response, StatusCode, Version};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +56,8 @@ pub(super) async fn serve(edge: Arc<Edge>, socket: Socket, peer: Option<IpAddr>,
         () = edge.drain.cancelled() => return,
     };
     let Some((stream, http2)) = begun else { return };
-    let requests = Requests { edge: edge.clone(), pulse: pulse.clone(), peer, tls: over_tls };
+    let downloads = Arc::new(Semaphore::new(edge.limits.http2_downloads.into()));
+    let requests = Requests { edge: edge.clone(), pulse: pulse.clone(), peer, tls: over_tls, downloads };
     let connection = if http2 {
         Connection::Http2(Box::pin(
             http2_builder(&edge.limits).serve_connection(TokioIo::new(stream), requests),
@@ -193,7 +195,10 @@ async fn drive(mut connection: Connection, pulse: &Pulse, edge: &Edge, peer: Opt
                 tracing::debug!(?peer, why, "connection ended");
                 return;
             }
-            Ok(Due::Retire(_)) => connection.finish(),
+            Ok(Due::Retire(_)) => {
+                connection.finish();
+                continue;
+            }
             Err(Some(next)) if next != alarm.deadline() => alarm.as_mut().reset(next),
             Err(_) => {}
         }
@@ -223,6 +228,12 @@ struct Requests {
     pulse: Arc<Pulse>,
     peer: Option<IpAddr>,
     tls: bool,
+    downloads: Arc<Semaphore>,
+}
+
+/// A download that is under way keeps up to 1 MiB of the blob in the core (docs/adr/0006), also while nobody takes it.
+fn is_download(request: &Request<Incoming>) -> bool {
+    request.method() == Method::GET && request.uri().path().contains("/blobs/")
 }
 
 impl hyper::service::Service<Request<Incoming>> for Requests {
@@ -234,16 +245,28 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
         let exchange = self.pulse.begin(request.version() == Version::HTTP_2);
         let Edge { router, limits, trusted, .. } = &*self.edge;
         if request.headers().len() > limits.header_fields.into() {
-            let mut refused = Response::new(Taken::new(Body::empty(), exchange));
+            let mut refused = Response::new(Taken::new(Body::empty(), exchange, None));
             *refused.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             return Box::pin(async { Ok(refused) });
         }
+        let downloads = is_download(&request).then(|| self.downloads.clone());
         let client = proxies::client_addr(trusted, self.peer, self.tls, request.uri(), request.headers());
         let mut request = request.map(|body| {
             if body.is_end_stream() { Body::empty() } else { Body::new(Paced::new(body, limits)) }
         });
         request.extensions_mut().insert(client);
-        let answer = router.clone().call(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| Taken::new(body, exchange))) })
+        let mut router = router.clone();
+        Box::pin(async move {
+            let turn = match downloads {
+                Some(downloads) => {
+                    exchange.queue(true);
+                    let turn = downloads.acquire_owned().await.ok();
+                    exchange.queue(false);
+                    turn
+                }
+                None => None,
+            };
+            Ok(router.call(request).await?.map(|body| Taken::new(body, exchange, turn)))
+        })
     }
 }

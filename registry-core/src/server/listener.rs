@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use longshore_driver_sdk::socket::{self, SocketFile};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio_util::either::Either;
 
 use super::stream::Socket;
@@ -15,10 +15,20 @@ use crate::config::listen::{ListenAddress, SocketMode};
 /// Out of descriptors, as a rule: others must close before it gets better.
 const BREATH: Duration = Duration::from_millis(100);
 
+/// Connections that the kernel keeps until they are accepted: a burst must not be lost in it.
+const BACKLOG: u32 = 4096;
+
 /// One bound address.
 pub(super) struct Listener {
     bound: Bound,
     tls: Option<Acceptors>,
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 enum Bound {
@@ -28,7 +38,7 @@ enum Bound {
 
 impl Listener {
     /// Without acceptors an address that does not ask for TLS is cleartext.
-    pub(super) async fn bind(
+    pub(super) fn bind(
         address: &ListenAddress,
         mode: SocketMode,
         acceptors: Option<&Acceptors>,
@@ -36,7 +46,7 @@ impl Listener {
         match address {
             ListenAddress::Tcp { address, tls } => {
                 let tls = if *tls == Some(false) { None } else { acceptors.cloned() };
-                Ok(Self { bound: Bound::Tcp(TcpListener::bind(address).await?), tls })
+                Ok(Self { bound: Bound::Tcp(bind_tcp(*address)?), tls })
             }
             ListenAddress::Unix(path) => {
                 let (listener, file) = socket::bind(path, mode.0)?;

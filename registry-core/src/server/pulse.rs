@@ -41,6 +41,8 @@ struct Open {
     id: u64,
     /// Since when there are bytes of the response that the client does not take.
     untaken_since: Option<Instant>,
+    /// It has not begun: others of this connection are before it.
+    queued: bool,
 }
 
 /// What is due, and why.
@@ -116,7 +118,7 @@ impl Pulse {
     /// One response that nobody takes must not cost the others on its connection their end: the connection is cut when
     /// none of them moves any more.
     fn untaken(&self, state: &State) -> Option<(Instant, Due)> {
-        let since = || state.exchanges.iter().map(|open| open.untaken_since);
+        let since = || state.exchanges.iter().filter(|open| !open.queued).map(|open| open.untaken_since);
         let all: Option<Vec<_>> = since().collect();
         let last = all.and_then(|all| all.into_iter().max());
         let cut = last.map(|since| (since + self.write_stall, Due::Cut("the client takes nothing")));
@@ -190,7 +192,7 @@ impl Pulse {
         state.head_since = None;
         let id = state.next;
         state.next += 1;
-        state.exchanges.push(Open { id, untaken_since: None });
+        state.exchanges.push(Open { id, untaken_since: None, queued: false });
         Exchange { pulse: self.clone(), id, untaken: false }
     }
 }
@@ -215,6 +217,15 @@ impl Exchange {
             self.untaken = false;
             self.note(None);
         }
+    }
+
+    /// Whether it waits for others of its connection to end.
+    pub(super) fn queue(&self, queued: bool) {
+        let mut state = self.pulse.state();
+        if let Some(open) = state.exchanges.iter_mut().find(|open| open.id == self.id) {
+            open.queued = queued;
+        }
+        self.pulse.settle(&state);
     }
 
     fn note(&self, since: Option<Instant>) {
@@ -316,6 +327,18 @@ mod tests {
         pulse.write_blocked();
         assert_eq!(after(59, &pulse), None);
         assert_eq!(after(1, &pulse), Some(Due::Cut(CUT)));
+    }
+
+    #[test]
+    fn a_request_that_waits_for_untaken_responses_does_not_save_them() {
+        let pulse = pulse();
+        let (mut stuck, waiting) = (pulse.begin(true), pulse.begin(true));
+        waiting.queue(true);
+        stuck.gave();
+        assert_eq!(after(60, &pulse), Some(Due::Cut(CUT)));
+        waiting.queue(false);
+        assert_eq!(after(0, &pulse), Some(Due::Retire("the client leaves a response")));
+        assert_eq!(after(600, &pulse), None, "it is the storage's turn");
     }
 
     #[tokio::test]

@@ -155,6 +155,11 @@ impl Registry {
         registry
     }
 
+    /// How much the next life of the core tells.
+    pub fn set_log_filter(&mut self, filter: &str) {
+        filter.clone_into(&mut self.core_command.log_filter);
+    }
+
     /// Starts the core and waits for its address, not yet for its storage.
     pub fn start_core(&mut self) {
         let mut command = Command::new(scratch::binary(CORE));

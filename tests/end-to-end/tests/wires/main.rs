@@ -1,6 +1,15 @@
 //! The wires, with real sockets against the release binaries: TLS, unix sockets, proxies, slow clients, HTTP/2 abuse, drain.
 
+mod abuse;
+mod drain;
+mod frames;
+mod good;
+mod limits;
+mod proxies;
+mod raw;
+mod slow;
 mod tls;
+mod unix;
 
 use longshore_end_to_end::Client;
 use reqwest::Version;
