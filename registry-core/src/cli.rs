@@ -1,5 +1,7 @@
 //! The command line of `longshore`.
 
+mod import;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +38,11 @@ enum Command {
     Storage {
         #[command(subcommand)]
         command: StorageCommand,
+    },
+    /// Bring in what another registry keeps.
+    Import {
+        #[command(subcommand)]
+        command: import::ImportCommand,
     },
 }
 
@@ -89,6 +96,7 @@ pub fn main() -> ExitCode {
             Command::Serve(arguments) => serve(arguments).await,
             Command::Driver { command: DriverCommand::Probe { endpoint } } => probe(endpoint).await,
             Command::Storage { command: StorageCommand::Init { endpoint } } => init(endpoint).await,
+            Command::Import { command } => import::run(command).await,
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod import;
 pub mod oci;
 pub mod registry;
 pub mod server;

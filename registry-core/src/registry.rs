@@ -13,6 +13,7 @@ mod lease;
 pub mod manifests;
 mod mounts;
 pub mod precondition;
+mod presence;
 mod records;
 pub mod referrers;
 mod release;

@@ -96,6 +96,16 @@ async fn start(
     // First, so that nothing is started for an address that is taken; clients that come early wait in its queue.
     let listeners = bind(config).await?;
     raise_descriptors(config.limits.connections);
+    let registry = open_registry(config, instance, minders).await?;
+    Ok((registry, listeners))
+}
+
+/// Reaches or starts every driver, and opens its store. The minders are the caller's to stop, also after an error.
+pub(crate) async fn open_registry(
+    config: &Config,
+    instance: &str,
+    minders: &mut Vec<Minder>,
+) -> Result<Registry, ServeError> {
     let mut routes = Vec::new();
     for (name, storage) in &config.storage {
         let endpoint = match storage.reach(name)? {
@@ -120,8 +130,7 @@ async fn start(
             if storage.prefixes.is_empty() { vec![String::new()] } else { storage.prefixes.clone() };
         routes.extend(prefixes.into_iter().map(|prefix| Route { prefix, store: store.clone() }));
     }
-    let registry = Registry::new(Storages::new(routes)?, config.rules(), instance.to_owned());
-    Ok((registry, listeners))
+    Ok(Registry::new(Storages::new(routes)?, config.rules(), instance.to_owned()))
 }
 
 async fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {

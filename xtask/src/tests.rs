@@ -11,6 +11,7 @@ use crate::tools;
 pub(crate) fn everything() -> Result<(), String> {
     let mut steps = Steps::default();
     steps.run("tools", tools::provide)?;
+    steps.run("distribution", crate::distribution::provide)?;
     steps.run("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
     steps.run("lints", || {
         let lint = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -26,6 +27,7 @@ pub(crate) fn everything() -> Result<(), String> {
 pub(crate) fn filtered(filter: &str) -> Result<(), String> {
     let mut steps = Steps::default();
     steps.run("tools", tools::provide)?;
+    steps.run("distribution", crate::distribution::provide)?;
     build(&mut steps)?;
     let tally = steps.run("tests", || run_tests(Some(filter)))?;
     if tally.passed == 0 {

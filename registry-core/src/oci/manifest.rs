@@ -33,6 +33,8 @@ pub struct Manifest {
     pub media_type: String,
     /// Blobs that it needs: config and layers.
     pub blobs: Vec<Descriptor>,
+    /// Layers that it need not have here: their bytes are elsewhere.
+    pub elsewhere: Vec<Descriptor>,
     /// Manifests that it needs: an index's children.
     pub children: Vec<Descriptor>,
     pub subject: Option<Descriptor>,
@@ -172,10 +174,12 @@ impl Fields {
         let config_type =
             self.config.as_ref().map(|config| config.media_type.clone()).filter(|text| !text.is_empty());
         let blobs = self.config.into_iter().chain(self.layers.into_iter().flatten());
+        let (elsewhere, blobs) = blobs.partition(Descriptor::is_foreign);
         Manifest {
             bytes,
             media_type,
-            blobs: blobs.filter(|descriptor| !descriptor.is_foreign()).collect(),
+            blobs,
+            elsewhere,
             children: self.manifests.unwrap_or_default(),
             subject: self.subject,
             artifact_type: self.artifact_type.filter(|text| !text.is_empty()).or(config_type),
