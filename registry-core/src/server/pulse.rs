@@ -95,32 +95,26 @@ impl Pulse {
     }
 
     fn next_due(&self, state: &State) -> Option<(Instant, Due)> {
-        let mut due = Vec::with_capacity(3);
-        if let Some(since) = state.write_blocked_since {
-            due.push((since + self.write_stall, Due::Cut("the client takes nothing")));
-        }
-        match (state.exchanges.is_empty(), state.retired, state.head_since) {
-            (true, Some(since), _) => {
-                due.push((state.quiet_since.max(since) + PARTING, Due::Cut("idle")));
-            }
+        let taken = state
+            .write_blocked_since
+            .map(|since| (since + self.write_stall, Due::Cut("the client takes nothing")));
+        let asked = match (state.exchanges.is_empty(), state.retired, state.head_since) {
+            (true, Some(since), _) => Some((state.quiet_since.max(since) + PARTING, Due::Cut("idle"))),
             (true, None, Some(since)) => {
-                due.push((since + self.header_read, Due::Cut("no whole head of a request came")));
+                Some((since + self.header_read, Due::Cut("no whole head of a request came")))
             }
-            (true, None, None) if state.http2 => {
-                due.push((state.quiet_since + self.idle, Due::Retire("idle")));
-            }
-            (true, None, None) => due.push((state.quiet_since + self.idle, Due::Cut("idle"))),
-            (false, ..) => due.extend(self.untaken(state)),
-        }
-        due.into_iter().min_by_key(|(at, _)| *at)
+            (true, None, None) if state.http2 => Some((state.quiet_since + self.idle, Due::Retire("idle"))),
+            (true, None, None) => Some((state.quiet_since + self.idle, Due::Cut("idle"))),
+            (false, ..) => self.untaken(state),
+        };
+        taken.into_iter().chain(asked).min_by_key(|(at, _)| *at)
     }
 
     /// One response that nobody takes must not cost the others on its connection their end: the connection is cut when
     /// none of them moves any more.
     fn untaken(&self, state: &State) -> Option<(Instant, Due)> {
         let since = || state.exchanges.iter().filter(|open| !open.queued).map(|open| open.untaken_since);
-        let all: Option<Vec<_>> = since().collect();
-        let last = all.and_then(|all| all.into_iter().max());
+        let last = if since().all(|since| since.is_some()) { since().flatten().max() } else { None };
         let cut = last.map(|since| (since + self.write_stall, Due::Cut("the client takes nothing")));
         if !state.http2 || state.retired.is_some() {
             return cut;
