@@ -14,7 +14,7 @@ async fn an_import_that_is_killed_again_and_again_goes_on_and_ends_complete() {
     let foreign = Foreign::write(4, 256 * 1024).await;
     let target = Target::new();
     let mut inside = 0;
-    for milliseconds in [150, 250, 400, 600, 300, 900, 500, 1200] {
+    for milliseconds in [60, 120, 180, 240, 320, 420, 600, 900] {
         let mut import = Process::spawn("longshore", &mut target.command(&foreign.root, &[]));
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         inside += u32::from(import.poll().is_none());
