@@ -20,9 +20,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 
+use crate::auth::{Auth, Caller, Need};
 use crate::oci::RepositoryName;
 use crate::registry::Registry;
 use error::ApiError;
@@ -32,16 +33,23 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// Everything under one fallback: the paths of the spec have names of any depth before their fixed parts.
-pub fn router(registry: Arc<Registry>) -> Router {
-    Router::new().fallback(handle).with_state(registry)
+pub fn router(registry: Arc<Registry>, auth: Auth) -> Router {
+    Router::new().fallback(handle).with_state(Arc::new(Edge { registry, auth }))
 }
 
-async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+/// What every request needs.
+#[derive(Debug)]
+struct Edge {
+    registry: Arc<Registry>,
+    auth: Auth,
+}
+
+async fn handle(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let id = request_id();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let client = request.extensions().get::<client_addr::ClientAddr>().and_then(|client| client.ip);
     let outcome = match operation::parse(&method, request.uri()) {
-        Ok(operation) => answer(&registry, operation, request).await,
+        Ok(operation) => admit(&edge, operation, request).await,
         Err(error) => Err(error.into()),
     };
     let mut response = outcome.unwrap_or_else(|error| {
@@ -59,12 +67,53 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
     response
 }
 
-async fn answer(registry: &Registry, operation: Operation, request: Request) -> Result<Response, ApiError> {
-    let Some(name) = operation.name else { return about_registry(registry, operation.target).await };
+/// Every operation passes here, before anything is looked at and before the body is read.
+async fn admit(edge: &Edge, operation: Operation, request: Request) -> Result<Response, ApiError> {
+    let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let caller = edge.auth.authenticate(authorization).await?;
+    edge.auth.authorise(&caller, need(&operation))?;
+    answer(edge, &caller, operation, request).await
+}
+
+/// What an operation needs; a new one can't be forgotten here.
+fn need(operation: &Operation) -> Need<'_> {
+    let Some(name) = &operation.name else { return Need::Entry };
+    match operation.target {
+        Target::Root | Target::Catalog(_) => Need::Entry,
+        Target::GetBlob(_)
+        | Target::GetManifest(_)
+        | Target::ListTags(_)
+        | Target::ListReferrers(..)
+        | Target::CheckAvailability
+        | Target::Discover => Need::Pull(name),
+        Target::StartUpload(_)
+        | Target::UploadStatus(_)
+        | Target::AppendUpload(_)
+        | Target::FinishUpload(..)
+        | Target::CancelUpload(_)
+        | Target::PutManifest(..) => Need::Push(name),
+        Target::DeleteBlob(_) | Target::DeleteManifest(_) => Need::Delete(name),
+    }
+}
+
+async fn answer(
+    edge: &Edge,
+    caller: &Caller,
+    operation: Operation,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let registry = &*edge.registry;
+    let may_read = |name: &RepositoryName| edge.auth.may_read(caller, name);
+    let Some(name) = operation.name else {
+        return about_registry(registry, operation.target, may_read).await;
+    };
     let repository = registry.repository(&name);
     let head = request.method() == Method::HEAD;
     match operation.target {
-        Target::GetBlob(digest) if head => blobs::head(&repository, &digest, request.headers()).await,
+        Target::GetBlob(digest) if head => {
+            let may_push = edge.auth.may_push(caller, &name);
+            blobs::head(&repository, &digest, request.headers(), may_push).await
+        }
         Target::GetBlob(digest) => blobs::get(&repository, &digest, request.headers()).await,
         Target::DeleteBlob(digest) => blobs::delete(&repository, &digest).await,
         Target::StartUpload(wish) => uploads::start(registry, repository, wish, request, may_read).await,
@@ -83,22 +132,21 @@ async fn answer(registry: &Registry, operation: Operation, request: Request) -> 
         Target::ListReferrers(subject, wish) => referrers::list(&repository, &subject, wish).await,
         Target::CheckAvailability => availability::check(&repository, request).await,
         Target::Discover => Ok(extensions::discover(Some(&name))),
-        Target::Root | Target::Catalog(_) => about_registry(registry, operation.target).await,
+        Target::Root | Target::Catalog(_) => about_registry(registry, operation.target, may_read).await,
     }
 }
 
 /// What has no repository in its path.
-async fn about_registry(registry: &Registry, target: Target) -> Result<Response, ApiError> {
+async fn about_registry(
+    registry: &Registry,
+    target: Target,
+    may_read: impl Fn(&RepositoryName) -> bool,
+) -> Result<Response, ApiError> {
     match target {
         Target::Catalog(page) => catalog::list(registry, &page, may_read).await,
         Target::Discover => Ok(extensions::discover(None)),
         _ => Ok(respond::empty(StatusCode::OK)),
     }
-}
-
-/// Whose repositories are shown and mounted from unasked.
-fn may_read(_: &RepositoryName) -> bool {
-    true
 }
 
 fn request_id() -> String {

@@ -1,5 +1,6 @@
 //! What an operator sets: one TOML file, and defaults that work without any.
 
+pub mod auth;
 pub mod deadlines;
 pub mod leases;
 pub mod limits;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::registry::Rules;
+use auth::Auth;
 use deadlines::DriverDeadlines;
 use leases::Leases;
 use limits::Limits;
@@ -43,6 +45,7 @@ pub struct Config {
     /// The peers whose `X-Forwarded-For`, `-Proto` and `-Host` are believed.
     pub trusted_proxies: TrustedProxies,
     pub tls: Option<Tls>,
+    pub auth: Option<Auth>,
     pub limits: Limits,
     /// The storages by name.
     pub storage: BTreeMap<String, Storage>,
@@ -109,7 +112,7 @@ impl Config {
 
     /// Whether callers must say who they are.
     fn has_login(&self) -> bool {
-        false
+        self.auth.is_some()
     }
 
     pub fn rules(&self) -> Rules {

@@ -2,6 +2,7 @@
 //! drivers, [`api`] the HTTP edge, [`config`] what an operator sets, [`server`] where all of it is put together.
 
 pub mod api;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod import;

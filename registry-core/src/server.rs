@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api;
+use crate::auth::{Auth, HtpasswdProblem};
 use crate::config::listen::ListenAddress;
 use crate::config::{Config, ConfigProblem, Reach};
 use crate::registry::Registry;
@@ -59,6 +60,8 @@ pub enum ServeError {
     Listen(ListenAddress, std::io::Error),
     #[error(transparent)]
     Tls(#[from] TlsProblem),
+    #[error(transparent)]
+    Htpasswd(#[from] HtpasswdProblem),
     #[error("the system gives no random bits: {0}")]
     Random(DriverError),
 }
@@ -73,10 +76,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let mut minders = Vec::new();
     let started = start(&config, &instance, &mut minders).await;
     let outcome = match started {
-        Ok((registry, listeners)) => {
+        Ok((registry, auth, listeners)) => {
             let registry = Arc::new(registry);
             let sweeper = tokio::spawn(sweep(registry.clone(), config.uploads.sweep_every));
-            serve(listeners, api::router(registry), config, shutdown).await;
+            serve(listeners, api::router(registry, auth), config, shutdown).await;
             sweeper.abort();
             Ok(())
         }
@@ -92,12 +95,13 @@ async fn start(
     config: &Config,
     instance: &str,
     minders: &mut Vec<Minder>,
-) -> Result<(Registry, Vec<Listener>), ServeError> {
+) -> Result<(Registry, Auth, Vec<Listener>), ServeError> {
     // First, so that nothing is started for an address that is taken; clients that come early wait in its queue.
     let listeners = bind(config).await?;
+    let auth = Auth::start(config.auth.clone()).await?;
     raise_descriptors(config.limits.connections);
     let registry = open_registry(config, instance, minders).await?;
-    Ok((registry, listeners))
+    Ok((registry, auth, listeners))
 }
 
 /// Reaches or starts every driver, and opens its store. The minders are the caller's to stop, also after an error.

@@ -17,6 +17,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("ctr", "containerd"),
     ("unshare", "util-linux"),
     ("tar", "tar"),
+    ("htpasswd", "apache2-utils"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),

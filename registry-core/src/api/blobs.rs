@@ -16,8 +16,11 @@ pub(super) async fn head(
     repository: &Repository,
     digest: &Digest,
     request: &HeaderMap,
+    may_push: bool,
 ) -> Result<Response, ApiError> {
-    let size = repository.lease_blob(digest).await?;
+    // A lease is for those alone who may push what needs it.
+    let size =
+        if may_push { repository.lease_blob(digest).await? } else { repository.blob_size(digest).await? };
     if let Some(response) = preconditions::not_modified(request, digest) {
         return Ok(response);
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::operation::RouteError;
 use super::respond;
+use crate::auth::Refusal;
 use crate::oci::{DigestProblem, ErrorCode, ManifestProblem};
 use crate::registry::RegistryError;
 
@@ -22,6 +23,7 @@ pub(super) enum ApiError {
     /// With the upload that it is about, so that the client finds back.
     Upload(RegistryError, String),
     Request(RequestProblem),
+    Refused(Refusal),
     /// A range that a blob of this size has nothing of.
     OutsideBlob {
         size: u64,
@@ -49,6 +51,12 @@ pub(super) enum RequestProblem {
     Unwritable(String),
     #[error("the request was dropped before it was answered")]
     Dropped,
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 impl From<RouteError> for ApiError {
@@ -84,6 +92,7 @@ impl ApiError {
     fn told(&self) -> Told {
         match self {
             Self::Route(error) => route(error),
+            Self::Refused(refusal) => refused(refusal),
             Self::Registry(error) | Self::Upload(error, _) => registry(error),
             Self::Request(error) => request(error),
             Self::OutsideBlob { .. } => told(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::SizeInvalid),
@@ -93,6 +102,7 @@ impl ApiError {
     fn sentence(&self) -> String {
         match self {
             Self::Route(error) => error.to_string(),
+            Self::Refused(refusal) => refusal.to_string(),
             Self::Registry(error) | Self::Upload(error, _) => error.to_string(),
             Self::Request(error) => error.to_string(),
             Self::OutsideBlob { size } => {
@@ -128,6 +138,9 @@ impl ApiError {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"longshore\""));
+        }
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after()));
         }
@@ -154,6 +167,16 @@ impl ApiError {
             }
             _ => RETRY_AFTER,
         }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Told {
+    match refusal {
+        Refusal::Unauthorized | Refusal::BadCredentials => {
+            told(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
+        }
+        Refusal::Denied { .. } => told(StatusCode::FORBIDDEN, ErrorCode::Denied),
+        Refusal::Busy => told(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) async fn start(
 ) -> Result<Response, ApiError> {
     if let Some(digest) = &wish.mount {
         let mounted = match &wish.from {
+            // As if it were not there.
+            Some(from) if !may_read(from) => false,
             Some(from) => repository.mount_blob(digest, &registry.repository(from)).await?,
             None => registry.mount_from_any(&repository, digest, may_read).await?,
         };
