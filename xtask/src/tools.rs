@@ -15,6 +15,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("buildah", "buildah"),
     ("containerd", "containerd"),
     ("ctr", "containerd"),
+    ("htpasswd", "apache2-utils"),
     ("unshare", "util-linux"),
     ("tar", "tar"),
     ("htpasswd", "apache2-utils"),

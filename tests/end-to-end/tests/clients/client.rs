@@ -76,6 +76,9 @@ pub(crate) trait Client: Send + Sync {
 
     fn login(&self, password: &str) -> Result<(), Refusal>;
 
+    /// The words by which it tells that the password is wrong.
+    fn tells_wrong_password(&self) -> &'static str;
+
     /// Pushes the item from the files to `repository:tag`, and gives the digest that it reports.
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal>;
 

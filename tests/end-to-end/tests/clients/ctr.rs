@@ -153,6 +153,10 @@ impl Client for Ctr {
         }
     }
 
+    fn tells_wrong_password(&self) -> &'static str {
+        "401 Unauthorized"
+    }
+
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal> {
         let layout = match item {
             Item::Image => &images.built[0].layout,

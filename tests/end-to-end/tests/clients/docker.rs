@@ -144,6 +144,10 @@ impl Client for Docker {
         attempt_with_input(&mut self.command(&login), password).map(drop)
     }
 
+    fn tells_wrong_password(&self) -> &'static str {
+        "401 Unauthorized"
+    }
+
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal> {
         let target = format!("{repository}:{}", item.tag());
         match item {

@@ -15,6 +15,8 @@ mod reader;
 mod skopeo;
 mod tree;
 
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use longshore_end_to_end::registry::START;
@@ -22,6 +24,7 @@ use longshore_end_to_end::{Authority, Random, Registry, figure, scratch};
 
 use crate::client::Client;
 use crate::door::{Door, Secure};
+use crate::home::done;
 use crate::images::Images;
 use crate::matrix::Matrix;
 use crate::reader::Reader;
@@ -43,12 +46,13 @@ const USER: &str = "alice";
 const PASSWORD: &str = "correct horse: battery";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_clients_pull_what_each_pushed_over_tls_with_a_private_authority() {
+async fn five_clients_pull_what_each_pushed_over_tls_with_a_private_authority_and_login() {
     let mut random = Random::announced("clients");
     let images = Images::make(scratch::data_directory(), &mut random);
     let authority = Authority::new();
     authority.issue(1);
-    let config = format!("listen = '127.0.0.1:0'\n{}", authority.tls());
+    let users = scratch::data_directory();
+    let config = format!("listen = '127.0.0.1:0'\n{}{}", authority.tls(), login_section(users.path()));
     let mut registry = Registry::start_listening(&config, Some(&authority.certificate())).await;
     let secure = Secure { authority: authority.certificate(), user: USER };
     let clients = start_clients(&Door::secure(&registry, secure));
@@ -60,14 +64,22 @@ async fn five_clients_pull_what_each_pushed_over_tls_with_a_private_authority() 
             "x509: certificate signed by unknown authority",
         );
         client.trust();
-        // The registry asks for no login yet, and takes any.
+        refused(&**client, "with a wrong password", "wrong", client.tells_wrong_password());
         client.login(PASSWORD).unwrap_or_else(|refusal| panic!("{refusal}"));
     }
-    let reader = Reader::new(registry.client(), None);
+    let reader = Reader::new(registry.client(), Some((USER, PASSWORD)));
     let matrix = Matrix::push("tls", &clients, &images, &reader).await;
     matrix.pull_and_print();
     drop(clients);
     registry.stop_core(START);
+}
+
+/// `[auth]` with one user, made by the program that operators use.
+fn login_section(directory: &Path) -> String {
+    let file = directory.join("htpasswd");
+    let mut command = Command::new(scratch::tool("htpasswd", "apache2-utils"));
+    done(command.args(["-c", "-B", "-b"]).arg(&file).args([USER, PASSWORD]));
+    format!("[auth]\nhtpasswd = {file:?}\n")
 }
 
 fn refused(client: &dyn Client, how: &str, password: &str, words: &str) {

@@ -63,6 +63,10 @@ impl Client for Podman {
         attempt_with_input(&mut self.home.command("podman", &login), password).map(drop)
     }
 
+    fn tells_wrong_password(&self) -> &'static str {
+        "invalid username/password"
+    }
+
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal> {
         let target = format!("docker://{repository}:{}", item.tag());
         let digest = self.home.data("digest");

@@ -48,6 +48,10 @@ impl Client for Skopeo {
         attempt_with_input(&mut self.home.command("skopeo", &login), password).map(drop)
     }
 
+    fn tells_wrong_password(&self) -> &'static str {
+        "invalid username/password"
+    }
+
     fn push(&self, item: Item, images: &Images, repository: &str) -> Result<String, Refusal> {
         let layout = match item {
             Item::Image => &images.built[0].layout,
