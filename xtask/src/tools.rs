@@ -18,7 +18,6 @@ const TOOLS: &[(&str, &str)] = &[
     ("htpasswd", "apache2-utils"),
     ("unshare", "util-linux"),
     ("tar", "tar"),
-    ("htpasswd", "apache2-utils"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
