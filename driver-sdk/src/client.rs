@@ -150,7 +150,12 @@ impl Driver for RemoteDriver {
 
     async fn probe(&self) -> Result<Probe> {
         let link = self.supervised.link(self.deadlines.probe).await?;
-        retry::within(self.deadlines.probe, link.probe()).await
+        let outcome = retry::within(self.deadlines.probe, link.probe()).await;
+        // Without other calls nobody else sees that the link broke. A success proves nothing about other calls.
+        if outcome.is_err() {
+            self.supervised.note(&link, &outcome);
+        }
+        outcome
     }
 
     async fn stat(&self, key: &Key) -> Result<Object> {

@@ -7,6 +7,7 @@ mod catalog;
 pub mod client_addr;
 mod error;
 mod extensions;
+mod health;
 mod manifests;
 pub mod operation;
 mod pages;
@@ -22,6 +23,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
+use axum::routing::get;
 
 use crate::auth::{Auth, Caller, Need};
 use crate::oci::RepositoryName;
@@ -34,7 +36,12 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 
 /// Everything under one fallback: the paths of the spec have names of any depth before their fixed parts.
 pub fn router(registry: Arc<Registry>, auth: Auth) -> Router {
-    Router::new().fallback(handle).with_state(Arc::new(Edge { registry, auth }))
+    // Orchestrators have no login, and ask before the spec's paths begin.
+    let health = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .with_state(registry.clone());
+    Router::new().fallback(handle).with_state(Arc::new(Edge { registry, auth })).merge(health)
 }
 
 /// What every request needs.

@@ -8,6 +8,7 @@ mod bookmark;
 pub mod catalog;
 pub mod error;
 mod hasher;
+mod health;
 pub mod layout;
 mod lease;
 pub mod manifests;

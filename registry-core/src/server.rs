@@ -79,8 +79,11 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         Ok((registry, auth, listeners)) => {
             let registry = Arc::new(registry);
             let sweeper = tokio::spawn(sweep(registry.clone(), config.uploads.sweep_every));
+            let watched = registry.clone();
+            let watcher = tokio::spawn(async move { watched.watch_health().await });
             serve(listeners, api::router(registry, auth), config, shutdown).await;
             sweeper.abort();
+            watcher.abort();
             Ok(())
         }
         Err(error) => Err(error),

@@ -10,6 +10,7 @@ use longshore_driver_sdk::{Condition, Driver, Entry, Key, KeyPrefix, ListQuery, 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::health::Health;
 use super::records::{self, StoreRecord};
 use super::shared_reads::SharedReads;
 use super::{Result, layout};
@@ -21,6 +22,7 @@ pub struct Store {
     name: String,
     driver: Arc<dyn Driver>,
     reads: SharedReads,
+    health: Health,
 }
 
 impl fmt::Debug for Store {
@@ -50,7 +52,7 @@ pub enum StoreProblem {
 
 impl Store {
     pub fn new(name: String, driver: Arc<dyn Driver>) -> Self {
-        Self { name, driver, reads: SharedReads::default() }
+        Self { name, driver, reads: SharedReads::default(), health: Health::default() }
     }
 
     pub fn name(&self) -> &str {
@@ -59,6 +61,10 @@ impl Store {
 
     pub(super) fn driver(&self) -> &dyn Driver {
         &*self.driver
+    }
+
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Checks the store's record against the id that the driver told, and writes it into a store that is still empty.

@@ -1,0 +1,3 @@
+//! What an operator sees of a running registry, against the release binaries.
+
+mod health;
