@@ -68,6 +68,9 @@ enum DriverCommand {
     Probe {
         /// unix:///path/to/driver.sock or tcp://127.0.0.1:PORT
         endpoint: Endpoint,
+        /// Trust a driver of this user, besides our own and root.
+        #[arg(long, value_name = "UID")]
+        trust_uid: Option<u32>,
     },
 }
 
@@ -77,6 +80,9 @@ enum StorageCommand {
     Init {
         /// unix:///path/to/driver.sock or tcp://127.0.0.1:PORT
         endpoint: Endpoint,
+        /// Trust a driver of this user, besides our own and root.
+        #[arg(long, value_name = "UID")]
+        trust_uid: Option<u32>,
     },
 }
 
@@ -94,8 +100,12 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match arguments.command {
             Command::Serve(arguments) => serve(arguments).await,
-            Command::Driver { command: DriverCommand::Probe { endpoint } } => probe(endpoint).await,
-            Command::Storage { command: StorageCommand::Init { endpoint } } => init(endpoint).await,
+            Command::Driver { command: DriverCommand::Probe { endpoint, trust_uid } } => {
+                probe(endpoint, trust_uid).await
+            }
+            Command::Storage { command: StorageCommand::Init { endpoint, trust_uid } } => {
+                init(endpoint, trust_uid).await
+            }
             Command::Import { command } => import::run(command).await,
         }
     });
@@ -145,10 +155,10 @@ async fn serve(arguments: Serve) -> Result<(), Failure> {
     Ok(())
 }
 
-fn remote(endpoint: Endpoint) -> RemoteDriver {
+fn remote(endpoint: Endpoint, trust_uid: Option<u32>) -> RemoteDriver {
     RemoteDriver::new(Remote {
         endpoint,
-        trusted: TrustedPeer::default(),
+        trusted: TrustedPeer { uid: trust_uid },
         store_id: None,
         deadlines: Deadlines::default(),
         core_instance: format!("cli-{}", std::process::id()),
@@ -156,8 +166,8 @@ fn remote(endpoint: Endpoint) -> RemoteDriver {
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
-async fn probe(endpoint: Endpoint) -> Result<(), Failure> {
-    let driver = remote(endpoint.clone());
+async fn probe(endpoint: Endpoint, trust_uid: Option<u32>) -> Result<(), Failure> {
+    let driver = remote(endpoint.clone(), trust_uid);
     let description = driver.connected(Duration::from_secs(5)).await?;
     let store_id = driver.store_id().await?;
     let probe = driver.probe().await?;
@@ -200,8 +210,8 @@ fn bytes_to_gib(bytes: u64) -> f64 {
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
-async fn init(endpoint: Endpoint) -> Result<(), Failure> {
-    let driver = remote(endpoint);
+async fn init(endpoint: Endpoint, trust_uid: Option<u32>) -> Result<(), Failure> {
+    let driver = remote(endpoint, trust_uid);
     driver.connected(Duration::from_secs(5)).await?;
     let store_id = UploadId::random()?.as_str().to_owned();
     match driver.initialise(&store_id).await {
