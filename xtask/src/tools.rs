@@ -10,6 +10,10 @@ use crate::step::succeed;
 const TOOLS: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
+    ("docker-compose", "docker-compose"),
+    ("debootstrap", "debootstrap"),
+    ("systemd-analyze", "systemd"),
+    ("rsync", "rsync"),
     ("podman", "podman"),
     ("skopeo", "skopeo"),
     ("buildah", "buildah"),
@@ -17,6 +21,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("ctr", "containerd"),
     ("htpasswd", "apache2-utils"),
     ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
     ("tar", "tar"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),

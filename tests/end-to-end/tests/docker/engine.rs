@@ -42,11 +42,16 @@ impl Engine {
     /// A docker command against this engine; gives what it printed.
     pub(crate) fn docker(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(&self.docker);
-        command.arg(format!("--host=unix://{}/docker.sock", self.sockets.path().display())).args(arguments);
+        command.arg(format!("--host={}", self.host())).args(arguments);
         command.env("DOCKER_CONFIG", self.data.path().join("config"));
         // The builder in the engine needs no plug-in; `docker manifest` of old clients is an experiment.
         command.env("DOCKER_BUILDKIT", "0").env("DOCKER_CLI_EXPERIMENTAL", "enabled");
         run_command(without_proxies(&mut command)).trim().to_owned()
+    }
+
+    /// Where it listens.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}/docker.sock", self.sockets.path().display())
     }
 
     /// A place for build contexts.
@@ -77,7 +82,7 @@ impl Drop for Engine {
     }
 }
 
-fn without_proxies(command: &mut Command) -> &mut Command {
+pub(crate) fn without_proxies(command: &mut Command) -> &mut Command {
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
         command.env_remove(name);
     }
