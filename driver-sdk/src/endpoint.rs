@@ -59,6 +59,13 @@ impl std::str::FromStr for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether pieces that are sent there carry checksums. On a unix socket they would guard memory alone.
+    pub(crate) fn sums(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -127,6 +134,11 @@ impl Listener {
             (Either::Left(_), Some(file)) => Ok(Endpoint::Unix(file.path().to_owned())),
             (Either::Left(_), None) => Err(io::Error::other("a unix listener without a path")),
         }
+    }
+
+    /// See [`Endpoint::sums`].
+    pub(crate) fn sums(&self) -> bool {
+        matches!(self.socket, Either::Right(_))
     }
 
     /// The next connection from a trusted peer; others are turned away with a warning.

@@ -8,12 +8,14 @@ pub mod client;
 pub mod driver;
 pub mod endpoint;
 pub mod error;
+pub mod heap;
 pub mod key;
 pub mod memory;
 pub mod run;
 pub mod server;
 pub mod sessions;
 pub mod socket;
+mod streams;
 pub mod wire;
 
 pub use driver::*;

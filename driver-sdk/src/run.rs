@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::driver::Driver;
 use crate::endpoint::{Endpoint, Listener, TrustedPeer};
 use crate::error::Result;
+use crate::heap;
 use crate::server;
 
 /// Calls under way may finish for this long after a signal.
@@ -60,6 +61,7 @@ where
     D: Driver,
     F: Future<Output = Result<D>>,
 {
+    heap::keep_freed_memory();
     let arguments = parse(about);
     start_tracing(arguments.log_json);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,6 +1,7 @@
 //! Any [`Driver`] as a service on a socket. Owns what is the same for every driver: the handshake, the checks that the
 //! contract asks of each request, the order of a write stream's messages, and the HTTP/2 settings of this end.
 
+mod streams;
 mod write_session;
 
 use std::sync::Arc;
@@ -11,16 +12,14 @@ use futures_util::StreamExt;
 use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::identity_service_server::{IdentityService, IdentityServiceServer};
 use longshore_driver_proto::v1::storage_service_server::{StorageService, StorageServiceServer};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::driver::{Condition, Driver, ListQuery, ReadRange, SignRequest, UploadId, UploadQuery};
+use crate::driver::{Condition, Driver, ListQuery, SignRequest, UploadId, UploadQuery};
 use crate::endpoint::{Connection, Listener};
 use crate::error::{DriverError, Optional as _, Reason, Result};
 use crate::key::{Key, KeyPrefix};
 use crate::wire;
-use write_session::WriteSession;
+use streams::Streams;
 
 /// The one version this SDK speaks.
 pub const PROTOCOL: v1::Version = v1::Version { major: 1, minor: 0 };
@@ -45,7 +44,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> std::result::Result<(), tonic::transport::Error> {
-    let service = Service::new(driver);
+    let service = Service::new(driver, listener.sums());
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<StorageServiceServer<Service>>().await;
     let storage = StorageServiceServer::new(service.clone())
@@ -58,7 +57,7 @@ pub async fn serve(
         .max_frame_size(FRAME)
         .add_service(health)
         .add_service(IdentityServiceServer::new(service.clone()))
-        .add_service(storage)
+        .add_service(Streams { service: service.clone(), generated: storage })
         .serve_with_incoming_shutdown(accept(listener), async {
             let _ = stopped.await;
         });
@@ -84,13 +83,15 @@ struct Service {
     driver: Arc<dyn Driver>,
     instance: Arc<str>,
     draining: Arc<AtomicBool>,
+    /// Whether pieces go out with a checksum.
+    sums: bool,
 }
 
 impl Service {
-    fn new(driver: Arc<dyn Driver>) -> Self {
+    fn new(driver: Arc<dyn Driver>, sums: bool) -> Self {
         let instance = UploadId::random()
             .map_or_else(|_| format!("{:?}", SystemTime::now()), |id| id.as_str().to_owned());
-        Self { driver, instance: instance.into(), draining: Arc::new(AtomicBool::new(false)) }
+        Self { driver, instance: instance.into(), draining: Arc::new(AtomicBool::new(false)), sums }
     }
 
     async fn store_id(&self) -> Result<String> {
@@ -291,6 +292,13 @@ impl IdentityService for Service {
     }
 }
 
+type NoStream<T> = futures_util::stream::Pending<std::result::Result<T, Status>>;
+
+/// The generated server is behind [`Streams`], which answers both streams itself.
+fn passed_by() -> Status {
+    Status::internal("a stream came to the generated server")
+}
+
 #[tonic::async_trait]
 impl StorageService for Service {
     async fn stat(
@@ -365,52 +373,22 @@ impl StorageService for Service {
         answer(self.list(request.into_inner()).await)
     }
 
-    type ReadStreamStream =
-        futures_util::stream::BoxStream<'static, std::result::Result<v1::ReadStreamResponse, Status>>;
+    type ReadStreamStream = NoStream<v1::ReadStreamResponse>;
 
     async fn read_stream(
         &self,
-        request: Request<v1::ReadStreamRequest>,
+        _: Request<v1::ReadStreamRequest>,
     ) -> std::result::Result<Response<Self::ReadStreamStream>, Status> {
-        let request = request.into_inner();
-        answer(
-            async {
-                let key = Key::parse(&request.key)?;
-                let if_match = Some(request.if_match).filter(|etag| !etag.is_empty());
-                let range = ReadRange { offset: request.offset, length: request.length, if_match };
-                let reading = self.driver.read(&key, range).await?;
-                let first = v1::ReadStreamResponse {
-                    object: Some(wire::object_out(reading.object)),
-                    offset: request.offset,
-                    ..Default::default()
-                };
-                let pieces = reading.bytes.scan(request.offset, |offset, piece| {
-                    let piece =
-                        piece.map(|data| read_piece(offset, data)).map_err(|error| wire::to_status(&error));
-                    std::future::ready(Some(piece))
-                });
-                Ok(futures_util::stream::once(std::future::ready(Ok(first))).chain(pieces).boxed())
-            }
-            .await,
-        )
+        Err(passed_by())
     }
 
-    type WriteStreamStream = ReceiverStream<std::result::Result<v1::WriteStreamResponse, Status>>;
+    type WriteStreamStream = NoStream<v1::WriteStreamResponse>;
 
     async fn write_stream(
         &self,
-        request: Request<Streaming<v1::WriteStreamRequest>>,
+        _: Request<Streaming<v1::WriteStreamRequest>>,
     ) -> std::result::Result<Response<Self::WriteStreamStream>, Status> {
-        let (answers, stream) = mpsc::channel(4);
-        let session =
-            WriteSession { service: self.clone(), messages: request.into_inner(), answers: answers.clone() };
-        tokio::spawn(async move {
-            if let Err(error) = session.run().await {
-                tracing::debug!(%error, "write stream ended");
-                let _ = answers.send(Err(wire::to_status(&error))).await;
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Err(passed_by())
     }
 
     async fn get_upload(
@@ -467,11 +445,4 @@ impl StorageService for Service {
             .await,
         )
     }
-}
-
-fn read_piece(offset: &mut u64, data: bytes::Bytes) -> v1::ReadStreamResponse {
-    let piece =
-        v1::ReadStreamResponse { object: None, offset: *offset, crc32c: Some(crc32c::crc32c(&data)), data };
-    *offset += piece.data.len() as u64;
-    piece
 }

@@ -88,6 +88,7 @@ enum StorageCommand {
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    longshore_driver_sdk::heap::keep_freed_memory();
     let arguments = Arguments::parse();
     start_tracing();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

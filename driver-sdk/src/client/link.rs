@@ -31,6 +31,8 @@ pub(super) struct Link {
     pub(super) description: Description,
     pub(super) store_id: String,
     pub(super) driver_instance: String,
+    /// Whether pieces go out with a checksum.
+    pub(super) sums: bool,
 }
 
 impl Link {
@@ -59,6 +61,7 @@ impl Link {
             description,
             store_id: hello.store_id,
             driver_instance: hello.driver_instance,
+            sums: remote.endpoint.sums(),
         })
     }
 
@@ -72,9 +75,9 @@ impl Link {
     }
 
     /// For streams, each data connection in turn.
-    pub(super) fn data(&self) -> StorageServiceClient<Channel> {
+    pub(super) fn data(&self) -> Channel {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.data.len();
-        storage(self.data[turn].clone())
+        self.data[turn].clone()
     }
 
     pub(super) async fn probe(&self) -> Result<Probe> {

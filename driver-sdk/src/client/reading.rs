@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use longshore_driver_proto::v1;
 use tokio::time::Instant;
-use tonic::Streaming;
+use tonic::Status;
 
 use super::Deadlines;
 use super::link::Link;
@@ -16,6 +16,8 @@ use super::supervisor::Supervised;
 use crate::driver::{ReadRange, Reading};
 use crate::error::{DriverError, Reason, Result};
 use crate::key::Key;
+use crate::server::MAX_MESSAGE;
+use crate::streams::{self, Incoming, pieces};
 use crate::wire;
 
 /// Slower than this over the window counts as no progress.
@@ -35,33 +37,50 @@ pub(super) async fn open(
         if_match: range.if_match.unwrap_or_default(),
     };
     let (first, messages, link) = retry::call(supervised, deadlines, Repeat::Freely, |link| {
-        let request = request.clone();
+        let call = futures_util::stream::iter([Ok(pieces::frame(&request))]);
         async move {
-            let mut messages = link.data().read_stream(request).await?.into_inner();
-            let first = messages.message().await?;
+            let answer = streams::call(link.data(), streams::READ_STREAM, call).await?;
+            let mut messages = Incoming::answer(answer, MAX_MESSAGE);
+            let first = next(&mut messages).await?;
             Ok(tonic::Response::new((first, messages, link)))
         }
     })
     .await?;
-    let object = wire::object_in(first.and_then(|first| first.object))?;
+    let (mut first, data) = first.unwrap_or_default();
+    let object = wire::object_in(first.object.take())?;
     let past_start = object.size.saturating_sub(range.offset);
     let left = range.length.unwrap_or(past_start).min(past_start);
-    let pieces = Pieces {
+    let mut pieces = Pieces {
         messages,
+        parts: Vec::new().into_iter(),
         supervised: supervised.clone(),
         link,
         offset: range.offset,
         left,
         progress: Progress::new(deadlines.stall),
     };
+    if !data.is_empty() {
+        pieces.check(&first, &data)?;
+        pieces.parts = data.into_iter();
+    }
     let bytes = futures_util::stream::try_unfold(pieces, |mut pieces| async move {
         Ok(pieces.next().await?.map(|piece| (piece, pieces)))
     });
     Ok(Reading { object, bytes: Box::pin(bytes) })
 }
 
+type Piece = (v1::ReadStreamResponse, Vec<Bytes>);
+
+async fn next(messages: &mut Incoming) -> std::result::Result<Option<Piece>, Status> {
+    let Some(mut message) = messages.next().await? else { return Ok(None) };
+    let piece = pieces::take_read(&mut message);
+    piece.map(Some).map_err(|error| Status::internal(error.to_string()))
+}
+
 struct Pieces {
-    messages: Streaming<v1::ReadStreamResponse>,
+    messages: Incoming,
+    /// Of the piece that came last.
+    parts: std::vec::IntoIter<Bytes>,
     supervised: Arc<Supervised>,
     link: Arc<Link>,
     offset: u64,
@@ -72,7 +91,10 @@ struct Pieces {
 impl Pieces {
     async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
-            let next = async { self.messages.message().await.map_err(|status| wire::from_status(&status)) };
+            if let Some(part) = self.parts.next() {
+                return Ok(Some(part));
+            }
+            let next = async { next(&mut self.messages).await.map_err(|status| wire::from_status(&status)) };
             let outcome = self.progress.within(next).await;
             self.supervised.note(&self.link, &outcome);
             match outcome? {
@@ -84,21 +106,25 @@ impl Pieces {
                     );
                     return Err(DriverError::new(Reason::ShortObject, message));
                 }
-                Some(piece) if piece.data.is_empty() => {}
-                Some(piece) => return self.check(piece).map(Some),
+                Some((_, data)) if data.is_empty() => {}
+                Some((piece, data)) => {
+                    self.check(&piece, &data)?;
+                    self.parts = data.into_iter();
+                }
             }
         }
     }
 
-    fn check(&mut self, piece: v1::ReadStreamResponse) -> Result<Bytes> {
-        let size = piece.data.len() as u64;
+    fn check(&mut self, piece: &v1::ReadStreamResponse, data: &[Bytes]) -> Result<()> {
+        let size = data.iter().map(|part| part.len() as u64).sum();
         if piece.offset != self.offset || size > self.left {
             return Err(DriverError::new(
                 Reason::DriverBug,
                 format!("a read of offset {} brought offset {}", self.offset, piece.offset),
             ));
         }
-        if piece.crc32c.is_some_and(|sum| sum != crc32c::crc32c(&piece.data)) {
+        let sum = || data.iter().fold(0, |sum, part| crc32c::crc32c_append(sum, part));
+        if piece.crc32c.is_some_and(|expected| expected != sum()) {
             return Err(DriverError::new(
                 Reason::ChecksumMismatch,
                 format!("the piece at offset {} arrived damaged", self.offset),
@@ -107,7 +133,7 @@ impl Pieces {
         self.offset += size;
         self.left -= size;
         self.progress.made(size);
-        Ok(piece.data)
+        Ok(())
     }
 }
 

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::write_stream_request::Msg;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::Status;
 
 use super::Deadlines;
 use super::link::Link;
@@ -18,14 +19,17 @@ use super::retry::{self, Repeat};
 use super::supervisor::Supervised;
 use crate::driver::{Ack, OpenMode, OpenUpload, Upload, UploadState, UploadStream};
 use crate::error::{DriverError, Reason, Result};
+use crate::server::MAX_MESSAGE;
+use crate::streams::pieces::{self, Framed};
+use crate::streams::{self, Incoming};
 use crate::wire;
 
 /// Pieces between the caller and the connection.
 const QUEUE: usize = 2;
 
 pub(super) struct RemoteUpload {
-    messages: mpsc::Sender<v1::WriteStreamRequest>,
-    answers: Streaming<v1::WriteStreamResponse>,
+    messages: mpsc::Sender<std::result::Result<Framed, Status>>,
+    answers: Incoming,
     supervised: Arc<Supervised>,
     link: Arc<Link>,
     deadlines: Deadlines,
@@ -46,11 +50,13 @@ pub(super) async fn open(
         let message = message.clone();
         async move {
             let (messages, queue) = mpsc::channel(QUEUE);
-            let _ = messages.send(message).await;
-            let mut answers = link.data().write_stream(ReceiverStream::new(queue)).await?.into_inner();
-            let upload = match answers.message().await?.and_then(|answer| answer.msg) {
+            let _ = messages.send(Ok(pieces::frame_write(message))).await;
+            let answer =
+                streams::call(link.data(), streams::WRITE_STREAM, ReceiverStream::new(queue)).await?;
+            let mut answers = Incoming::answer(answer, MAX_MESSAGE);
+            let upload = match next(&mut answers).await?.and_then(|answer| answer.msg) {
                 Some(v1::write_stream_response::Msg::Opened(upload)) => upload,
-                _ => return Err(tonic::Status::internal("the driver did not answer open with opened")),
+                _ => return Err(Status::internal("the driver did not answer open with opened")),
             };
             Ok(tonic::Response::new((messages, answers, upload, link)))
         }
@@ -91,16 +97,16 @@ fn open_out(open: &OpenUpload) -> v1::WriteOpen {
 impl RemoteUpload {
     /// Hands a message over, and takes in what the driver says meanwhile: an error may be the reason why it takes nothing.
     async fn send(&mut self, msg: Msg) -> Result<()> {
-        let mut message = Some(v1::WriteStreamRequest { msg: Some(msg) });
+        let mut message = Some(pieces::frame_write(v1::WriteStreamRequest { msg: Some(msg) }));
         while message.is_some() {
             let sending = async {
                 tokio::select! {
                     biased;
-                    answer = self.answers.message() => Ok(Some(answer)),
+                    answer = next(&mut self.answers) => Ok(Some(answer)),
                     place = self.messages.reserve() => {
                         let place = place.map_err(|_| broken())?;
                         if let Some(message) = message.take() {
-                            place.send(message);
+                            place.send(Ok(message));
                         }
                         Ok(None)
                     }
@@ -129,8 +135,14 @@ impl RemoteUpload {
     }
 
     async fn next(&mut self) -> Result<Answer> {
-        take(self.answers.message().await)
+        take(next(&mut self.answers).await)
     }
+}
+
+async fn next(answers: &mut Incoming) -> std::result::Result<Option<v1::WriteStreamResponse>, Status> {
+    let Some(message) = answers.next().await? else { return Ok(None) };
+    let answer = v1::WriteStreamResponse::decode(message);
+    answer.map(Some).map_err(|error| Status::internal(format!("cannot decode an answer: {error}")))
 }
 
 enum Answer {
@@ -138,7 +150,7 @@ enum Answer {
     Committed(Box<v1::Upload>),
 }
 
-fn take(answer: std::result::Result<Option<v1::WriteStreamResponse>, tonic::Status>) -> Result<Answer> {
+fn take(answer: std::result::Result<Option<v1::WriteStreamResponse>, Status>) -> Result<Answer> {
     use v1::write_stream_response::Msg;
     match answer.map_err(|status| wire::from_status(&status))?.map(|answer| answer.msg) {
         Some(Some(Msg::Ack(ack))) => Ok(Answer::Ack(ack)),
@@ -158,7 +170,7 @@ impl UploadStream for RemoteUpload {
         while !data.is_empty() {
             let piece = data.split_to(data.len().min(self.max_chunk));
             let size = piece.len() as u64;
-            let crc32c = Some(crc32c::crc32c(&piece));
+            let crc32c = self.link.sums.then(|| crc32c::crc32c(&piece));
             self.send(Msg::Chunk(v1::WriteChunk { offset: self.received, data: piece, crc32c })).await?;
             self.received += size;
             self.progress.made(size);

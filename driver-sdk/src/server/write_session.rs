@@ -1,35 +1,38 @@
 //! One write stream: open, then chunks and marks in order, perhaps a commit (contract section U). Owns the checks of
 //! offsets, sizes and checksums, and how often is acknowledged.
 
+use bytes::Bytes;
 use longshore_driver_proto::v1;
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::Service;
 use crate::driver::{OpenMode, OpenUpload, UploadId, UploadStream};
 use crate::error::{Detail, DriverError, Reason, Result};
 use crate::key::Key;
+use crate::streams::Incoming;
+use crate::streams::pieces::{self, Framed};
 use crate::wire;
 
 pub(super) struct WriteSession {
     pub(super) service: Service,
-    pub(super) messages: Streaming<v1::WriteStreamRequest>,
-    pub(super) answers: mpsc::Sender<std::result::Result<v1::WriteStreamResponse, Status>>,
+    pub(super) messages: Incoming,
+    pub(super) answers: mpsc::Sender<std::result::Result<Framed, Status>>,
 }
 
 impl WriteSession {
     pub(super) async fn run(mut self) -> Result<()> {
         use v1::write_stream_request::Msg;
-        let Some(Msg::Open(open)) = self.next().await? else {
+        let Some((Msg::Open(open), _)) = self.next().await? else {
             return Err(wire::misunderstood("a write stream begins with open"));
         };
         let (upload, mut writer) = self.service.driver.open_upload(self.service.open(open)?).await?;
         let mut position = Position { received: upload.durable, durable: upload.durable };
         self.say(v1::write_stream_response::Msg::Opened(wire::upload_out(upload))).await;
-        while let Some(message) = self.next().await? {
+        while let Some((message, data)) = self.next().await? {
             match message {
                 Msg::Open(_) => return Err(wire::misunderstood("a second open in one write stream")),
-                Msg::Chunk(chunk) => position.write(&mut *writer, chunk, &self.service).await?,
+                Msg::Chunk(chunk) => position.write(&mut *writer, &chunk, data, &self.service).await?,
                 Msg::Mark(mark) => {
                     if let Some(ack) = position.mark(&mut *writer, mark).await? {
                         self.say(v1::write_stream_response::Msg::Ack(ack)).await;
@@ -46,17 +49,17 @@ impl WriteSession {
     }
 
     /// `None`: the core ended the stream or went away; either way the session stays at its last durable mark.
-    async fn next(&mut self) -> Result<Option<v1::write_stream_request::Msg>> {
-        match self.messages.message().await {
-            Ok(None) | Err(_) => Ok(None),
-            Ok(Some(message)) => {
-                message.msg.map(Some).ok_or_else(|| wire::misunderstood("an empty message in a write stream"))
-            }
+    async fn next(&mut self) -> Result<Option<(v1::write_stream_request::Msg, Vec<Bytes>)>> {
+        let Ok(Some(mut message)) = self.messages.next().await else { return Ok(None) };
+        match pieces::take_write(&mut message) {
+            Ok((v1::WriteStreamRequest { msg: Some(message) }, data)) => Ok(Some((message, data))),
+            Ok(_) => Err(wire::misunderstood("an empty message in a write stream")),
+            Err(error) => Err(wire::misunderstood(&error.to_string())),
         }
     }
 
-    async fn say(&self, msg: v1::write_stream_response::Msg) {
-        let _ = self.answers.send(Ok(v1::WriteStreamResponse { msg: Some(msg) })).await;
+    async fn say(&mut self, msg: v1::write_stream_response::Msg) {
+        let _ = self.answers.send(Ok(pieces::frame(&v1::WriteStreamResponse { msg: Some(msg) }))).await;
     }
 }
 
@@ -90,25 +93,31 @@ impl Position {
     async fn write(
         &mut self,
         writer: &mut dyn UploadStream,
-        chunk: v1::WriteChunk,
+        chunk: &v1::WriteChunk,
+        data: Vec<Bytes>,
         service: &Service,
     ) -> Result<()> {
         let max = service.driver.description().limits.max_chunk as usize;
-        if chunk.data.len() > max {
+        let length = data.iter().map(Bytes::len).sum::<usize>();
+        if length > max {
             return Err(DriverError::new(
                 Reason::TooLarge,
-                format!("a chunk of {} bytes; at most {max} are agreed", chunk.data.len()),
+                format!("a chunk of {length} bytes; at most {max} are agreed"),
             ));
         }
         self.expect(chunk.offset)?;
-        if chunk.crc32c.is_some_and(|sum| sum != crc32c::crc32c(&chunk.data)) {
+        let sum = || data.iter().fold(0, |sum, part| crc32c::crc32c_append(sum, part));
+        if chunk.crc32c.is_some_and(|expected| expected != sum()) {
             return Err(DriverError::new(
                 Reason::ChecksumMismatch,
                 format!("the chunk at offset {} arrived damaged", chunk.offset),
             ));
         }
-        self.received += chunk.data.len() as u64;
-        writer.write(chunk.data).await
+        self.received += length as u64;
+        for part in data {
+            writer.write(part).await?;
+        }
+        Ok(())
     }
 
     /// Acknowledges a flush always, another mark only when it became durable: acks are sparse.

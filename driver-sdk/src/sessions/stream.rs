@@ -94,8 +94,10 @@ impl UploadStream for Stream {
 }
 
 impl Stream {
+    /// The task's queue outlives its failure by a moment: what is put there then would be lost without a word.
     fn check(&self) -> Result<()> {
-        if self.shared.evicted.is_cancelled() { Err(fenced(&self.shared.id)) } else { Ok(()) }
+        let is_broken = self.shared.evicted.is_cancelled() || locked(&self.shared.failure).is_some();
+        if is_broken { Err(self.shared.broken()) } else { Ok(()) }
     }
 
     async fn call<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {

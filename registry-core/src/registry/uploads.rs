@@ -22,6 +22,8 @@ pub type Body = Pin<Box<dyn Stream<Item = std::result::Result<Bytes, String>> + 
 
 /// How much goes to the driver at once.
 const PIECE: usize = 256 * 1024;
+/// What is smaller waits for more, as far as the next mark.
+const ENOUGH: usize = 64 * 1024;
 /// How often the driver gets a mark that it may make durable: what a crash in mid-request costs at most, about.
 const MARK_EVERY: u64 = 8 * 1024 * 1024;
 
@@ -187,26 +189,31 @@ impl Repository {
             return Err(RegistryError::OffsetMismatch { durable: session.received });
         }
         let began = session.received;
-        let mut piece = BytesMut::with_capacity(PIECE);
+        let mut small = BytesMut::new();
         while let Some(bytes) = chunk.body.next().await {
             let mut bytes = match bytes {
                 Ok(bytes) => bytes,
                 Err(problem) => {
-                    self.send(session, piece.split().freeze()).await?;
+                    self.send(session, small.freeze()).await?;
                     return Err(RegistryError::Body(problem));
                 }
             };
             while !bytes.is_empty() {
-                let room = session.room().min((PIECE - piece.len()) as u64);
-                let part = bytes.split_to(bytes.len().min(usize::try_from(room).unwrap_or(PIECE)));
-                piece.extend_from_slice(&part);
-                if piece.len() == PIECE || session.is_mark(piece.len()) {
-                    let full = std::mem::replace(&mut piece, BytesMut::with_capacity(PIECE)).freeze();
-                    self.send(session, full).await?;
+                let room = usize::try_from(session.room()).unwrap_or(PIECE).min(PIECE);
+                let enough = room.min(ENOUGH);
+                if small.is_empty() && bytes.len() >= enough {
+                    // As it came: a copy costs as much as a tenth of its hash.
+                    let part = bytes.split_to(bytes.len().min(room));
+                    self.send(session, part).await?;
+                    continue;
+                }
+                small.extend_from_slice(&bytes.split_to(bytes.len().min(enough - small.len())));
+                if small.len() == enough {
+                    self.send(session, small.split().freeze()).await?;
                 }
             }
         }
-        self.send(session, piece.freeze()).await?;
+        self.send(session, small.freeze()).await?;
         let found = session.received - began;
         match chunk.length {
             Some(expected) if expected != found => Err(RegistryError::ChunkSize { expected, found }),
@@ -221,7 +228,7 @@ impl Repository {
         session.hasher.update(&piece);
         session.received += piece.len() as u64;
         session.stream.write(piece).await.map_err(taken_over)?;
-        if session.is_mark(0) {
+        if session.is_mark() {
             let bookmark = Bookmark::new(&self.name, &session.hasher).to_bytes()?;
             session.stream.mark(bookmark, false).await.map_err(taken_over)?;
         }
@@ -380,9 +387,8 @@ impl Session {
         self.mark_every() - self.received % self.mark_every()
     }
 
-    fn is_mark(&self, waiting: usize) -> bool {
-        let offset = self.received + waiting as u64;
-        offset > 0 && offset.is_multiple_of(self.mark_every())
+    fn is_mark(&self) -> bool {
+        self.received > 0 && self.received.is_multiple_of(self.mark_every())
     }
 }
 
