@@ -123,8 +123,7 @@ impl Pieces {
                 format!("a read of offset {} brought offset {}", self.offset, piece.offset),
             ));
         }
-        let sum = || data.iter().fold(0, |sum, part| crc32c::crc32c_append(sum, part));
-        if piece.crc32c.is_some_and(|expected| expected != sum()) {
+        if pieces::is_damaged(data, piece.crc32c) {
             return Err(DriverError::new(
                 Reason::ChecksumMismatch,
                 format!("the piece at offset {} arrived damaged", self.offset),

@@ -106,8 +106,7 @@ impl Position {
             ));
         }
         self.expect(chunk.offset)?;
-        let sum = || data.iter().fold(0, |sum, part| crc32c::crc32c_append(sum, part));
-        if chunk.crc32c.is_some_and(|expected| expected != sum()) {
+        if pieces::is_damaged(&data, chunk.crc32c) {
             return Err(DriverError::new(
                 Reason::ChecksumMismatch,
                 format!("the chunk at offset {} arrived damaged", chunk.offset),

@@ -124,6 +124,12 @@ fn take_field(bytes: &mut Rope, wire: WireType) -> Result<Rope, Malformed> {
     }
 }
 
+/// Whether data is not what its checksum was made of; one that is not there says nothing.
+pub(crate) fn is_damaged(data: &[Bytes], crc32c: Option<u32>) -> bool {
+    let sum = || data.iter().fold(0, |sum, part| crc32c::crc32c_append(sum, part));
+    crc32c.is_some_and(|expected| expected != sum())
+}
+
 /// Bytes as the connection brought them, one buffer after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Rope {
