@@ -55,12 +55,16 @@ async fn handle(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let id = request_id();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let client = request.extensions().get::<client_addr::ClientAddr>().and_then(|client| client.ip);
+    let mut storage = None;
     let outcome = match operation::parse(&method, request.uri()) {
-        Ok(operation) => admit(&edge, operation, request).await,
+        Ok(operation) => {
+            storage = operation.name.as_ref().map(|name| edge.registry.storages().of(name).name());
+            admit(&edge, operation, request).await
+        }
         Err(error) => Err(error.into()),
     };
     let mut response = outcome.unwrap_or_else(|error| {
-        error.log(&id, &method, &path);
+        error.log(&id, &method, &path, storage);
         error.into_response(&id)
     });
     if method == Method::HEAD {

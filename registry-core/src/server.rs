@@ -27,6 +27,7 @@ use crate::config::listen::ListenAddress;
 use crate::config::{Config, ConfigProblem, Reach};
 use crate::registry::Registry;
 use crate::registry::store::{Store, StoreProblem};
+use crate::storage::advice::next_step;
 use crate::storage::minder::{MindError, Minder};
 use crate::storage::{Route, RouteProblem, Storages};
 use admission::Admission;
@@ -52,7 +53,7 @@ pub enum ServeError {
     Mind(#[from] MindError),
     #[error("the driver of storage {0} ends as soon as it is started; its own message above says why")]
     DriverEnds(String),
-    #[error("storage {name}: {error}")]
+    #[error("storage {name}: {error}; {}", next_step(error.reason()))]
     Driver { name: String, error: DriverError },
     #[error("storage {name}: {error}")]
     Store { name: String, error: StoreProblem },

@@ -1,5 +1,6 @@
 //! The way to drivers: which storage a repository lives in, and the driver processes that the core minds.
 
+pub mod advice;
 pub mod minder;
 
 use std::sync::Arc;

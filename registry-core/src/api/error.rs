@@ -12,6 +12,7 @@ use super::respond;
 use crate::auth::Refusal;
 use crate::oci::{DigestProblem, ErrorCode, ManifestProblem};
 use crate::registry::RegistryError;
+use crate::storage::advice::next_step;
 
 /// What clients are told to wait when the store says nothing better, in seconds.
 const RETRY_AFTER: u64 = 5;
@@ -111,13 +112,24 @@ impl ApiError {
         }
     }
 
-    pub(super) fn log(&self, request: &str, method: &Method, path: &str) {
+    /// `storage`: where the repository lies that it is about.
+    pub(super) fn log(&self, request: &str, method: &Method, path: &str, storage: Option<&str>) {
         let status = self.told().status;
         let error = self.sentence();
+        let next = self.reason().map(next_step);
         if status.is_server_error() {
-            tracing::error!(request, %method, path, status = status.as_u16(), error, "request failed");
+            tracing::error!(request, %method, path, status = status.as_u16(), storage, error, next, "request failed");
         } else {
             tracing::debug!(request, %method, path, status = status.as_u16(), error, "request refused");
+        }
+    }
+
+    /// Of the storage, if it is its failure.
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Registry(RegistryError::Storage(error))
+            | Self::Upload(RegistryError::Storage(error), _) => Some(error.reason()),
+            _ => None,
         }
     }
 

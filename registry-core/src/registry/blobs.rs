@@ -1,5 +1,6 @@
 //! Blobs of a repository: reading them through links, leasing them, mounting and deleting them.
 
+use futures_util::TryStreamExt as _;
 use longshore_driver_sdk::{ByteStream, Object, Optional as _, ReadRange};
 
 use super::began::Began;
@@ -7,6 +8,7 @@ use super::lease::{Lease, ObjectId};
 use super::records::{HolderRecord, LatestRecord, LinkRecord};
 use super::{RegistryError, Repository, Result, layout};
 use crate::oci::{ByteRange, Digest, RangeHeader};
+use crate::storage::advice::next_step;
 
 /// A blob on its way out.
 pub struct BlobReading {
@@ -68,7 +70,8 @@ impl Repository {
         for lease in self.links(digest).await? {
             let key = layout::object(&lease.object)?;
             if let Some(reading) = self.store.driver().read(&key, ReadRange::default()).await.optional()? {
-                let reading = BlobReading { size: reading.object.size, range: None, bytes: reading.bytes };
+                let bytes = self.watched(digest, reading.bytes);
+                let reading = BlobReading { size: reading.object.size, range: None, bytes };
                 return Ok(ReadOutcome::Reading(reading));
             }
             self.report_dangling(digest, &lease);
@@ -82,7 +85,17 @@ impl Repository {
         let wanted = ReadRange { offset: range.first, length: Some(range.length()), if_match: None };
         let reading = self.store.driver().read(&object.key, wanted).await.optional()?;
         let reading = reading.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))?;
-        Ok(ReadOutcome::Reading(BlobReading { size: object.size, range: Some(range), bytes: reading.bytes }))
+        let bytes = self.watched(digest, reading.bytes);
+        Ok(ReadOutcome::Reading(BlobReading { size: object.size, range: Some(range), bytes }))
+    }
+
+    /// The client sees a response that breaks off, and no more; why stands in the log.
+    fn watched(&self, digest: &Digest, bytes: ByteStream) -> ByteStream {
+        let (storage, repository, digest) = (self.store.name().to_owned(), self.name.clone(), digest.clone());
+        Box::pin(bytes.inspect_err(move |error| {
+            let next = next_step(error.reason());
+            tracing::error!(storage, %repository, %digest, %error, next, "a response was cut off");
+        }))
     }
 
     async fn find_blob(&self, digest: &Digest) -> Result<Object> {

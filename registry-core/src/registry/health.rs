@@ -8,6 +8,7 @@ use longshore_driver_sdk::{ProbeState, Reason};
 
 use super::Registry;
 use super::store::Store;
+use crate::storage::advice::next_step;
 
 /// From the answer of a probe to the next one. A probe that is not answered ends by its own deadline.
 const EVERY: Duration = Duration::from_secs(1);
@@ -42,17 +43,23 @@ impl Registry {
 
 async fn watch(store: Arc<Store>) {
     loop {
-        let problem = match store.driver().probe().await {
+        let (problem, said) = match store.driver().probe().await {
             Ok(probe) => match probe.state {
-                ProbeState::Ready | ProbeState::Degraded => None,
-                ProbeState::Starting => Some(Reason::Starting.as_str()),
-                ProbeState::ReadOnly => Some(Reason::ReadOnly.as_str()),
+                ProbeState::Ready | ProbeState::Degraded => (None, probe.reason),
+                ProbeState::Starting => (Some(Reason::Starting), probe.reason),
+                ProbeState::ReadOnly => (Some(Reason::ReadOnly), probe.reason),
             },
-            Err(error) => Some(error.reason().as_str()),
+            Err(error) => (Some(error.reason()), error.message().to_owned()),
         };
-        if store.health().set(problem) {
+        if store.health().set(problem.map(Reason::as_str)) {
             match problem {
-                Some(reason) => tracing::warn!(storage = store.name(), reason, "the storage is not ready"),
+                Some(reason) => tracing::warn!(
+                    storage = store.name(),
+                    reason = reason.as_str(),
+                    error = said,
+                    next = next_step(reason),
+                    "the storage is not ready"
+                ),
                 None => tracing::info!(storage = store.name(), "the storage is ready again"),
             }
         }
