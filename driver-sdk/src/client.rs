@@ -1,6 +1,7 @@
 //! The core's end of the socket: [`RemoteDriver`] is a [`Driver`] whose store is in another process. Owns what makes
 //! that bearable: a deadline on every call, retries of what may be retried, reconnection, a circuit breaker.
 
+mod answers;
 mod breaker;
 mod link;
 mod reading;
@@ -130,7 +131,7 @@ impl RemoteDriver {
     where
         F: Future<Output = std::result::Result<tonic::Response<T>, tonic::Status>> + Send,
     {
-        retry::call(&self.supervised, &self.deadlines, repeat, attempt).await
+        retry::call(&self.supervised, &self.deadlines, repeat, attempt).await.map_err(answers::without_offset)
     }
 
     /// After a conditional put whose outcome nobody knows: equal bytes mean that it happened.
@@ -165,7 +166,7 @@ impl Driver for RemoteDriver {
                 async move { link.control().stat(request).await }
             })
             .await?;
-        wire::object_in(answer.object)
+        answers::object(key, answer.object)
     }
 
     async fn get(&self, key: &Key) -> Result<(Object, Bytes)> {
@@ -175,7 +176,7 @@ impl Driver for RemoteDriver {
                 async move { link.control().get(request).await }
             })
             .await?;
-        Ok((wire::object_in(answer.object)?, answer.content))
+        Ok((answers::object_of_size(key, answer.object, answer.content.len())?, answer.content))
     }
 
     async fn put(&self, key: &Key, content: Bytes, condition: Condition) -> Result<Object> {
@@ -194,7 +195,7 @@ impl Driver for RemoteDriver {
             })
             .await;
         match answer {
-            Ok(answer) => wire::object_in(answer.object),
+            Ok(answer) => answers::object_of_size(key, answer.object, content.len()),
             Err(error) if error.is_outcome_unknown() && condition != Condition::Always => {
                 self.settle_put(key, &content, error).await
             }
@@ -211,10 +212,12 @@ impl Driver for RemoteDriver {
                 async move { link.control().delete(request).await }
             })
             .await?;
-        let outcome = answer.outcomes.into_iter().next();
-        let outcome = outcome.ok_or_else(|| {
-            DriverError::new(Reason::DriverBug, format!("no outcome for the delete of {key}"))
-        })?;
+        let [outcome] = &answer.outcomes[..] else {
+            return Err(wire::bad_answer(&format!(
+                "{} outcomes for the delete of {key}",
+                answer.outcomes.len()
+            )));
+        };
         if outcome.code == 0 {
             return Ok(outcome.existed);
         }
@@ -235,8 +238,7 @@ impl Driver for RemoteDriver {
                 async move { link.control().list(request).await }
             })
             .await?;
-        let entries = answer.entries.into_iter().map(wire::entry_in).collect::<Result<_>>()?;
-        Ok(Page { entries, more: answer.more })
+        answers::entries(query, answer)
     }
 
     async fn read(&self, key: &Key, range: ReadRange) -> Result<Reading> {
@@ -255,7 +257,7 @@ impl Driver for RemoteDriver {
                 async move { link.control().get_upload(request).await }
             })
             .await?;
-        wire::upload_in(answer.upload)
+        answers::upload(id, answer.upload)
     }
 
     async fn list_uploads(&self, query: &UploadQuery) -> Result<Page<Upload>> {
@@ -270,9 +272,7 @@ impl Driver for RemoteDriver {
                 async move { link.control().list_uploads(request).await }
             })
             .await?;
-        let entries =
-            answer.uploads.into_iter().map(|upload| wire::upload_in(Some(upload))).collect::<Result<_>>()?;
-        Ok(Page { entries, more: answer.more })
+        answers::uploads(query, answer)
     }
 
     async fn end_upload(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
@@ -296,7 +296,7 @@ impl Driver for RemoteDriver {
             })
             .await;
         match answer {
-            Ok(answer) => wire::object_in(answer.object),
+            Ok(answer) => answers::object(to, answer.object),
             // Source gone and target there: it happened, only the answer was lost.
             Err(error) if error.is_outcome_unknown() && self.stat(from).await.optional()?.is_none() => {
                 self.stat(to).await

@@ -140,7 +140,8 @@ pub(crate) fn misunderstood(what: &str) -> DriverError {
     DriverError::new(Reason::RequestNotUnderstood, what)
 }
 
-fn bad_answer(what: &str) -> DriverError {
+/// An answer of a driver that breaks the contract.
+pub(crate) fn bad_answer(what: &str) -> DriverError {
     DriverError::new(Reason::DriverBug, format!("the driver's answer breaks the contract: {what}"))
 }
 

@@ -12,7 +12,7 @@ use longshore_driver_proto::v1::identity_service_client::IdentityServiceClient;
 use longshore_driver_proto::v1::storage_service_client::StorageServiceClient;
 use tonic::transport::Channel;
 
-use super::Remote;
+use super::{Remote, answers};
 use crate::driver::{Description, Probe, ProbeState};
 use crate::endpoint::{Connection, Endpoint, dial};
 use crate::error::{DriverError, Reason, Result};
@@ -39,12 +39,12 @@ impl Link {
     pub(super) async fn dial(remote: &Remote, store_id: Option<&str>) -> Result<Self> {
         let control = connect(remote).await?;
         let hello = handshake(&control, remote, store_id).await?;
+        check_store(store_id, &hello.store_id)?;
         let mut data = Vec::with_capacity(DATA_CONNECTIONS);
         for _ in 0..DATA_CONNECTIONS {
             let channel = connect(remote).await?;
-            let same = handshake(&channel, remote, Some(&hello.store_id)).await?.driver_instance
-                == hello.driver_instance;
-            if !same {
+            let again = handshake(&channel, remote, Some(&hello.store_id)).await?;
+            if again.driver_instance != hello.driver_instance || again.store_id != hello.store_id {
                 return Err(DriverError::new(
                     Reason::BackendUnavailable,
                     "the driver was replaced while it was dialled",
@@ -81,8 +81,8 @@ impl Link {
     }
 
     pub(super) async fn probe(&self) -> Result<Probe> {
-        let answer =
-            self.identity().probe(v1::ProbeRequest {}).await.map_err(|status| wire::from_status(&status))?;
+        let answer = self.identity().probe(v1::ProbeRequest {}).await;
+        let answer = answer.map_err(|status| answers::without_offset(wire::from_status(&status)))?;
         Ok(wire::probe_in(answer.into_inner()))
     }
 
@@ -139,15 +139,39 @@ async fn handshake(
     };
     let call = async {
         let answer = IdentityServiceClient::new(channel.clone()).handshake(request).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| wire::from_status(&status))
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|status| answers::without_offset(wire::from_status(&status)))
     };
-    let answer = super::retry::within(remote.deadlines.probe, call).await?;
+    let answer = super::retry::within(remote.deadlines.probe, call).await.map_err(|error| match error {
+        // Another major version is another package (rule of versions): this one's calls are unknown to it.
+        error if error.reason() == Reason::NotSupported => other_version("it has no longshore.driver.v1"),
+        error => error,
+    })?;
     match answer.selected {
         Some(version) if version.major == PROTOCOL.major => Ok(answer),
-        _ => Err(DriverError::new(
-            Reason::VersionMismatch,
-            "the driver selected a protocol version that was not offered",
-        )),
+        Some(version) => Err(other_version(&format!("it selected {}.{}", version.major, version.minor))),
+        None => Err(other_version("it selected none")),
+    }
+}
+
+fn other_version(what: &str) -> DriverError {
+    let message = format!(
+        "the driver speaks another version of the protocol: {what}, and this core offered {}.{}",
+        PROTOCOL.major, PROTOCOL.minor
+    );
+    DriverError::new(Reason::VersionMismatch, message)
+}
+
+/// A driver that ignores `expected_store_id` must not serve or take the bytes of another store (contract clause H6).
+fn check_store(expected: Option<&str>, found: &str) -> Result<()> {
+    match expected.filter(|id| !id.is_empty()) {
+        Some(expected) if expected != found => {
+            let found = if found.is_empty() { "a store without an id" } else { found };
+            let message = format!("the driver is at {found}, and not at {expected}");
+            Err(DriverError::new(Reason::StoreMismatch, message))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -9,10 +9,10 @@ use longshore_driver_proto::v1;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::Deadlines;
 use super::link::Link;
 use super::retry::{self, Repeat};
 use super::supervisor::Supervised;
+use super::{Deadlines, answers};
 use crate::driver::{ReadRange, Reading};
 use crate::error::{DriverError, Reason, Result};
 use crate::key::Key;
@@ -47,7 +47,10 @@ pub(super) async fn open(
     })
     .await?;
     let (mut first, data) = first.unwrap_or_default();
-    let object = wire::object_in(first.object.take())?;
+    let object = answers::object(key, first.object.take())?;
+    if range.offset > object.size {
+        return Err(wire::bad_answer(&format!("a read of {key} begins behind its {} bytes", object.size)));
+    }
     let past_start = object.size.saturating_sub(range.offset);
     let left = range.length.unwrap_or(past_start).min(past_start);
     let mut pieces = Pieces {

@@ -9,15 +9,16 @@ use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::write_stream_request::Msg;
 use prost::Message as _;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::Deadlines;
 use super::link::Link;
 use super::reading::Progress;
 use super::retry::{self, Repeat};
 use super::supervisor::Supervised;
-use crate::driver::{Ack, OpenMode, OpenUpload, Upload, UploadState, UploadStream};
+use super::{Deadlines, answers};
+use crate::driver::{Ack, OpenMode, OpenUpload, Upload, UploadId, UploadState, UploadStream};
 use crate::error::{DriverError, Reason, Result};
 use crate::server::MAX_MESSAGE;
 use crate::streams::pieces::{self, Framed};
@@ -28,6 +29,7 @@ use crate::wire;
 const QUEUE: usize = 2;
 
 pub(super) struct RemoteUpload {
+    id: UploadId,
     messages: mpsc::Sender<std::result::Result<Framed, Status>>,
     answers: Incoming,
     supervised: Arc<Supervised>,
@@ -62,8 +64,9 @@ pub(super) async fn open(
         }
     })
     .await?;
-    let upload = wire::upload_in(Some(upload))?;
+    let upload = answers::opened(&open, upload)?;
     let stream = RemoteUpload {
+        id: open.id,
         messages,
         answers,
         supervised: supervised.clone(),
@@ -124,6 +127,13 @@ impl RemoteUpload {
 
     fn acknowledge(&mut self, answer: &Answer) -> Result<()> {
         match answer {
+            Answer::Ack(ack) if ack.durable > self.received || ack.durable < self.durable => {
+                let message = format!(
+                    "{} durable bytes of {} that were sent, after {}",
+                    ack.durable, self.received, self.durable
+                );
+                Err(wire::bad_answer(&message))
+            }
             Answer::Ack(ack) => {
                 self.durable = ack.durable;
                 Ok(())
@@ -181,14 +191,17 @@ impl UploadStream for RemoteUpload {
     async fn mark(&mut self, bookmark: Bytes, flush: bool) -> Result<Ack> {
         self.send(Msg::Mark(v1::WriteMark { offset: self.received, bookmark, flush })).await?;
         let mut acknowledged = false;
+        let mut end = Instant::now() + self.deadlines.stall;
         while flush && !(acknowledged && self.durable >= self.received) {
             let before = self.durable;
-            let answer = retry::within(self.deadlines.stall, self.next()).await;
+            let left = end.saturating_duration_since(Instant::now());
+            let answer = retry::within(left, self.next()).await;
             self.supervised.note(&self.link, &answer);
             self.acknowledge(&answer?)?;
             acknowledged = true;
-            if self.durable < before {
-                return Err(DriverError::new(Reason::DriverBug, "a durable offset went back"));
+            // Acks that say nothing new are no progress.
+            if self.durable > before {
+                end = Instant::now() + self.deadlines.stall;
             }
         }
         Ok(Ack { received: self.received, durable: self.durable })
@@ -196,15 +209,15 @@ impl UploadStream for RemoteUpload {
 
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Upload> {
         self.send(Msg::Commit(v1::WriteCommit { size, bookmark })).await?;
-        let end = tokio::time::Instant::now() + self.deadlines.commit;
+        let end = Instant::now() + self.deadlines.commit;
         loop {
-            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            let left = end.saturating_duration_since(Instant::now());
             let answer = retry::within(left, self.next()).await;
             self.supervised.note(&self.link, &answer);
             match answer? {
                 Answer::Ack(ack) => self.durable = ack.durable,
                 Answer::Committed(upload) => {
-                    let upload = wire::upload_in(Some(*upload))?;
+                    let upload = answers::upload(&self.id, Some(*upload))?;
                     return if upload.state == UploadState::Committed && upload.durable == size {
                         Ok(upload)
                     } else {

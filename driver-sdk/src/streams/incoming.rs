@@ -62,7 +62,7 @@ impl Incoming {
             return Err(Status::internal("a compressed message, where no compression was agreed"));
         }
         if length > self.max_message {
-            return Err(Status::out_of_range(format!(
+            return Err(Status::internal(format!(
                 "a message of {length} bytes; at most {} are allowed (rule R6)",
                 self.max_message
             )));

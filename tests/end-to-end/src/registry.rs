@@ -49,21 +49,30 @@ pub struct Storage {
     prefixes: Vec<String>,
     root: Option<PathBuf>,
     settings: Vec<String>,
+    /// Where the driver listens, when the core dials somebody else who stands before it.
+    behind: Option<(PathBuf, PathBuf)>,
 }
 
 impl Storage {
     /// The storage of every repository that no other storage claims.
     pub fn default_one() -> Self {
-        Self { name: "main".into(), prefixes: Vec::new(), root: None, settings: Vec::new() }
+        Self { name: "main".into(), prefixes: Vec::new(), root: None, settings: Vec::new(), behind: None }
     }
 
     pub fn with_prefix(name: &str, prefix: &str) -> Self {
-        Self { name: name.into(), prefixes: vec![prefix.into()], root: None, settings: Vec::new() }
+        Self { name: name.into(), prefixes: vec![prefix.into()], ..Self::default_one() }
     }
 
     #[must_use]
     pub fn at(mut self, root: PathBuf) -> Self {
         self.root = Some(root);
+        self
+    }
+
+    /// The core dials `dialled`, and who listens there passes calls on to the driver at `driver`.
+    #[must_use]
+    pub fn behind(mut self, dialled: PathBuf, driver: PathBuf) -> Self {
+        self.behind = Some((dialled, driver));
         self
     }
 
@@ -115,13 +124,20 @@ impl Registry {
 
     /// A core with a driver of its own for each storage.
     pub async fn start_storages(storages: Vec<Storage>) -> Self {
+        Self::start_storages_with(storages, "").await
+    }
+
+    /// The same, with these TOML lines at the end of its configuration.
+    pub async fn start_storages_with(storages: Vec<Storage>, toml: &str) -> Self {
         let data = scratch::data_directory();
         let sockets = scratch::socket_directory();
         let mut config = "listen = \"127.0.0.1:0\"\n".to_owned();
         let mut drivers = Vec::new();
         for storage in storages {
-            let endpoint = format!("unix://{}/{}.sock", sockets.path().display(), storage.name);
-            config += &format!("\n[storage.{}]\nendpoint = \"{endpoint}\"\n", storage.name);
+            let own = sockets.path().join(format!("{}.sock", storage.name));
+            let (dialled, listening) = storage.behind.unwrap_or_else(|| (own.clone(), own));
+            let endpoint = format!("unix://{}", listening.display());
+            config += &format!("\n[storage.{}]\nendpoint = \"unix://{}\"\n", storage.name, dialled.display());
             if !storage.prefixes.is_empty() {
                 config += &format!("prefixes = {:?}\n", storage.prefixes);
             }
@@ -130,6 +146,7 @@ impl Registry {
             driver.start();
             drivers.push(driver);
         }
+        config += &format!("\n{toml}");
         let file = data.path().join("longshore.toml");
         std::fs::write(&file, config).expect("write the configuration");
         let store = drivers[0].root.clone();
@@ -165,6 +182,7 @@ impl Registry {
         let mut command = Command::new(scratch::binary(CORE));
         command.arg("serve").args(&self.core_command.arguments);
         command.env("LONGSHORE_LOG", &self.core_command.log_filter);
+        command.env("NO_COLOR", "1");
         // Where a core that minds its driver makes the socket: a killed one can't tidy up.
         command.env("XDG_RUNTIME_DIR", self.sockets.path());
         let core = Process::spawn(CORE, &mut command);
@@ -238,6 +256,11 @@ impl Registry {
         self.drivers.first_mut().expect("start_apart or start_storages")
     }
 
+    /// The driver of the storage that was named in this place.
+    pub fn driver_at(&mut self, index: usize) -> &mut Driver {
+        &mut self.drivers[index]
+    }
+
     /// kill -9 for both at once: neither sees the other die first.
     pub fn kill_both(&mut self) {
         let driver = self.driver_pid();
@@ -304,6 +327,15 @@ impl Driver {
         command.args(["--endpoint", &self.endpoint]);
         command.arg(format!("root={}", self.root.display())).arg("init=if-absent").args(&self.settings);
         self.process = Some(Process::spawn(DRIVER, &mut command));
+    }
+
+    /// The next life is over another store.
+    pub fn set_root(&mut self, root: &Path) {
+        root.clone_into(&mut self.root);
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     pub fn kill(&mut self) {
