@@ -25,7 +25,16 @@ pub(super) enum Repeat {
 
 /// Bounds one attempt.
 pub(super) async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(deadline, call).await.unwrap_or_else(|_| {
+    until(Instant::now() + deadline, deadline, call).await
+}
+
+/// Bounds a wait that is one of several within `deadline`.
+pub(super) async fn until<T>(
+    end: Instant,
+    deadline: Duration,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::time::timeout_at(end, call).await.unwrap_or_else(|_| {
         let message = format!("the driver did not answer within {} s", deadline.as_secs_f32());
         Err(DriverError::new(Reason::Timeout, message)
             .with_unknown_outcome()

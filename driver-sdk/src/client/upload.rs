@@ -194,8 +194,7 @@ impl UploadStream for RemoteUpload {
         let mut end = Instant::now() + self.deadlines.stall;
         while flush && !(acknowledged && self.durable >= self.received) {
             let before = self.durable;
-            let left = end.saturating_duration_since(Instant::now());
-            let answer = retry::within(left, self.next()).await;
+            let answer = retry::until(end, self.deadlines.stall, self.next()).await;
             self.supervised.note(&self.link, &answer);
             self.acknowledge(&answer?)?;
             acknowledged = true;
@@ -211,8 +210,7 @@ impl UploadStream for RemoteUpload {
         self.send(Msg::Commit(v1::WriteCommit { size, bookmark })).await?;
         let end = Instant::now() + self.deadlines.commit;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let answer = retry::within(left, self.next()).await;
+            let answer = retry::until(end, self.deadlines.commit, self.next()).await;
             self.supervised.note(&self.link, &answer);
             match answer? {
                 Answer::Ack(ack) => self.durable = ack.durable,

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use longshore_driver_proto::v1;
-use longshore_end_to_end::figure;
+use longshore_end_to_end::client::finish_path;
+use longshore_end_to_end::{figure, sha256};
 use prost::Message as _;
+use reqwest::Method;
 use tokio::io::AsyncReadExt as _;
 
-use crate::bed::{Bed, CALLS, Ended};
+use crate::bed::{ANSWERED_WITHIN, Bed, CALLS, Ended};
 use crate::front::{Act, Raw, Step, framed};
 use crate::start::Start;
 
@@ -151,6 +153,29 @@ async fn a_driver_that_accepts_and_says_nothing_is_refused_at_start_and_waited_f
         bed.assert_nothing_lost().await;
     }
     bed.finish("silence").await;
+}
+
+/// The driver did what it was asked: the core asks for the session before it answers (contract clause E3).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_never_comes_is_asked_after_and_found_done() {
+    let bed = Bed::start("commit").await;
+    let content = Bytes::from_static(b"committed, and nobody was told");
+    let digest = sha256(&content);
+    let location = bed.client.start_upload("bad/app").await.expect("POST");
+    let (location, _) = bed.client.patch(&location, 0, content.clone()).await.expect("PATCH");
+    let opened_only =
+        |count, message| if count == 0 { vec![Step::Message(message)] } else { vec![Step::Hang] };
+    bed.front.spoil("WriteStream", Act::Edit(Arc::new(opened_only)));
+    let ended = bed.end_of(bed.client.request(Method::PUT, &finish_path(&location, &digest))).await;
+    assert_eq!(ended.status, 201, "{ended:?}");
+    assert!(ended.took < ANSWERED_WITHIN, "{ended:?}");
+    figure!("hangs: a commit was found done after {:.1?}", ended.took);
+    assert_eq!(bed.client.get_blob("bad/app", &digest).await.expect("GET"), content);
+
+    bed.heal().await;
+    bed.client.finish_upload(&location, &digest).await.expect("PUT again");
+    assert_eq!(bed.client.get_blob("bad/app", &digest).await.expect("GET"), content);
+    bed.finish("commit").await;
 }
 
 /// A driver whose probe hangs shows, and is used as long as its other calls are answered.

@@ -241,7 +241,7 @@ async fn acks_that_can_not_be_end_the_upload_with_an_error() {
     };
     for (what, act, said) in [
         ("more than was sent", after_opened(Step::Message(ahead)), "durable bytes of"),
-        ("nothing, for ever", after_opened(Step::Forever(nothing)), "did not answer within"),
+        ("nothing, for ever", after_opened(Step::Forever(nothing)), "did not answer within 2 s"),
     ] {
         let request = bed.patch_request().await;
         bed.front.spoil("WriteStream", act);
