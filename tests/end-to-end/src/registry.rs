@@ -1,5 +1,7 @@
 //! A registry under test: the core and its driver or drivers, as an operator would start them.
 
+mod driver;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,12 +12,12 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::process::{Process, pid};
 use crate::{figures, scratch};
+pub use driver::{DRIVER, Driver, Storage};
 
 /// I21: a restart serves within this time.
 pub const START: Duration = Duration::from_secs(5);
 
 pub const CORE: &str = "longshore";
-pub const DRIVER: &str = "longshore-driver-filesystem";
 
 /// One registry. Fields are dropped in order: first the core, then the drivers, then their directories.
 pub struct Registry {
@@ -33,54 +35,6 @@ pub struct Registry {
 struct CoreCommand {
     arguments: Vec<String>,
     log_filter: String,
-}
-
-/// A driver that the test started itself.
-pub struct Driver {
-    process: Option<Process>,
-    endpoint: String,
-    root: PathBuf,
-    settings: Vec<String>,
-}
-
-/// A storage of a registry whose processes the test starts one by one.
-pub struct Storage {
-    name: String,
-    prefixes: Vec<String>,
-    root: Option<PathBuf>,
-    settings: Vec<String>,
-    /// Where the driver listens, when the core dials somebody else who stands before it.
-    behind: Option<(PathBuf, PathBuf)>,
-}
-
-impl Storage {
-    /// The storage of every repository that no other storage claims.
-    pub fn default_one() -> Self {
-        Self { name: "main".into(), prefixes: Vec::new(), root: None, settings: Vec::new(), behind: None }
-    }
-
-    pub fn with_prefix(name: &str, prefix: &str) -> Self {
-        Self { name: name.into(), prefixes: vec![prefix.into()], ..Self::default_one() }
-    }
-
-    #[must_use]
-    pub fn at(mut self, root: PathBuf) -> Self {
-        self.root = Some(root);
-        self
-    }
-
-    /// The core dials `dialled`, and who listens there passes calls on to the driver at `driver`.
-    #[must_use]
-    pub fn behind(mut self, dialled: PathBuf, driver: PathBuf) -> Self {
-        self.behind = Some((dialled, driver));
-        self
-    }
-
-    #[must_use]
-    pub fn setting(mut self, setting: &str) -> Self {
-        self.settings.push(setting.into());
-        self
-    }
 }
 
 impl Registry {
@@ -134,22 +88,15 @@ impl Registry {
         let mut config = "listen = \"127.0.0.1:0\"\n".to_owned();
         let mut drivers = Vec::new();
         for storage in storages {
-            let own = sockets.path().join(format!("{}.sock", storage.name));
-            let (dialled, listening) = storage.behind.unwrap_or_else(|| (own.clone(), own));
-            let endpoint = format!("unix://{}", listening.display());
-            config += &format!("\n[storage.{}]\nendpoint = \"unix://{}\"\n", storage.name, dialled.display());
-            if !storage.prefixes.is_empty() {
-                config += &format!("prefixes = {:?}\n", storage.prefixes);
-            }
-            let root = storage.root.unwrap_or_else(|| data.path().join(&storage.name));
-            let mut driver = Driver { process: None, endpoint, root, settings: storage.settings };
+            let (section, mut driver) = storage.placed(sockets.path(), data.path());
+            config += &section;
             driver.start();
             drivers.push(driver);
         }
         config += &format!("\n{toml}");
         let file = data.path().join("longshore.toml");
         std::fs::write(&file, config).expect("write the configuration");
-        let store = drivers[0].root.clone();
+        let store = drivers[0].root().to_owned();
         let arguments = vec!["--config".to_owned(), file.display().to_string()];
         Self::launch(arguments, drivers, store, sockets, data, None).await
     }
@@ -256,11 +203,6 @@ impl Registry {
         self.drivers.first_mut().expect("start_apart or start_storages")
     }
 
-    /// The driver of the storage that was named in this place.
-    pub fn driver_at(&mut self, index: usize) -> &mut Driver {
-        &mut self.drivers[index]
-    }
-
     /// kill -9 for both at once: neither sees the other die first.
     pub fn kill_both(&mut self) {
         let driver = self.driver_pid();
@@ -318,41 +260,6 @@ impl Drop for Registry {
                 let _already_gone = pidfd_send_signal(handle, Signal::KILL);
             }
         }
-    }
-}
-
-impl Driver {
-    pub fn start(&mut self) {
-        let mut command = Command::new(scratch::binary(DRIVER));
-        command.args(["--endpoint", &self.endpoint]);
-        command.arg(format!("root={}", self.root.display())).arg("init=if-absent").args(&self.settings);
-        self.process = Some(Process::spawn(DRIVER, &mut command));
-    }
-
-    /// The next life is over another store.
-    pub fn set_root(&mut self, root: &Path) {
-        root.clone_into(&mut self.root);
-    }
-
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub fn kill(&mut self) {
-        self.process.as_mut().expect("the driver runs").kill();
-    }
-
-    /// SIGSTOP: it hangs, and its socket stays open.
-    pub fn stop(&self) {
-        self.process().signal(Signal::STOP);
-    }
-
-    pub fn resume(&self) {
-        self.process().signal(Signal::CONT);
-    }
-
-    pub fn process(&self) -> &Process {
-        self.process.as_ref().expect("the driver runs")
     }
 }
 

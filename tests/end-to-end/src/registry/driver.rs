@@ -1,0 +1,102 @@
+//! A driver that the test starts itself, and the storage that a registry has of it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::process::Process;
+use crate::scratch;
+
+pub const DRIVER: &str = "longshore-driver-filesystem";
+
+/// A driver that the test started itself.
+pub struct Driver {
+    process: Option<Process>,
+    endpoint: String,
+    root: PathBuf,
+    settings: Vec<String>,
+}
+
+/// A storage of a registry whose processes the test starts one by one.
+pub struct Storage {
+    name: String,
+    prefixes: Vec<String>,
+    root: Option<PathBuf>,
+    settings: Vec<String>,
+    /// Where the driver listens, when the core dials somebody else who stands before it.
+    behind: Option<(PathBuf, PathBuf)>,
+}
+
+impl Storage {
+    /// The storage of every repository that no other storage claims.
+    pub fn default_one() -> Self {
+        Self { name: "main".into(), prefixes: Vec::new(), root: None, settings: Vec::new(), behind: None }
+    }
+
+    pub fn with_prefix(name: &str, prefix: &str) -> Self {
+        Self { name: name.into(), prefixes: vec![prefix.into()], ..Self::default_one() }
+    }
+
+    #[must_use]
+    pub fn at(mut self, root: PathBuf) -> Self {
+        self.root = Some(root);
+        self
+    }
+
+    /// The core dials `dialled`, and who listens there passes calls on to the driver at `driver`.
+    #[must_use]
+    pub fn behind(mut self, dialled: PathBuf, driver: PathBuf) -> Self {
+        self.behind = Some((dialled, driver));
+        self
+    }
+
+    #[must_use]
+    pub fn setting(mut self, setting: &str) -> Self {
+        self.settings.push(setting.into());
+        self
+    }
+
+    /// Its section of the configuration, and its driver, not yet started.
+    pub(super) fn placed(self, sockets: &Path, data: &Path) -> (String, Driver) {
+        let own = sockets.join(format!("{}.sock", self.name));
+        let (dialled, listening) = self.behind.unwrap_or_else(|| (own.clone(), own));
+        let mut section = format!("\n[storage.{}]\nendpoint = \"unix://{}\"\n", self.name, dialled.display());
+        if !self.prefixes.is_empty() {
+            section += &format!("prefixes = {:?}\n", self.prefixes);
+        }
+        let endpoint = format!("unix://{}", listening.display());
+        let root = self.root.unwrap_or_else(|| data.join(&self.name));
+        (section, Driver { process: None, endpoint, root, settings: self.settings })
+    }
+}
+
+impl Driver {
+    pub fn start(&mut self) {
+        let mut command = Command::new(scratch::binary(DRIVER));
+        command.args(["--endpoint", &self.endpoint]);
+        command.arg(format!("root={}", self.root.display())).arg("init=if-absent").args(&self.settings);
+        self.process = Some(Process::spawn(DRIVER, &mut command));
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn kill(&mut self) {
+        self.process.as_mut().expect("the driver runs").kill();
+    }
+
+    /// SIGSTOP: it hangs, and its socket stays open.
+    pub fn stop(&self) {
+        self.process().signal(Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        self.process().signal(Signal::CONT);
+    }
+
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("the driver runs")
+    }
+}
