@@ -11,6 +11,7 @@ pub mod error;
 pub mod heap;
 pub mod key;
 pub mod memory;
+pub mod request_id;
 pub mod run;
 pub mod server;
 pub mod sessions;

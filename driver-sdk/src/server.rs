@@ -18,6 +18,7 @@ use crate::driver::{Condition, Driver, ListQuery, SignRequest, UploadId, UploadQ
 use crate::endpoint::{Connection, Listener};
 use crate::error::{DriverError, Optional as _, Reason, Result};
 use crate::key::{Key, KeyPrefix};
+use crate::request_id;
 use crate::wire;
 use streams::Streams;
 
@@ -52,6 +53,7 @@ pub async fn serve(
         .max_encoding_message_size(MAX_MESSAGE);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
+        .trace_fn(span)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
@@ -69,6 +71,14 @@ pub async fn serve(
     service.draining.store(true, Ordering::Relaxed);
     let _ = stop.send(());
     tokio::time::timeout(grace, server).await.unwrap_or(Ok(()))
+}
+
+/// Around all that is logged of a call: the client's request that it is made for.
+fn span(call: &http::Request<()>) -> tracing::Span {
+    let Some(request) = request_id::of(call.headers()) else { return tracing::Span::none() };
+    let span = tracing::error_span!("call", %request);
+    tracing::debug!(parent: &span, method = call.uri().path(), "called");
+    span
 }
 
 fn accept(listener: Listener) -> impl futures_util::Stream<Item = std::io::Result<Connection>> {

@@ -10,12 +10,14 @@ use hyper_util::rt::TokioIo;
 use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::identity_service_client::IdentityServiceClient;
 use longshore_driver_proto::v1::storage_service_client::StorageServiceClient;
+use tonic::body::Body;
 use tonic::transport::Channel;
 
 use super::{Remote, answers};
 use crate::driver::{Description, Probe, ProbeState};
 use crate::endpoint::{Connection, Endpoint, dial};
 use crate::error::{DriverError, Reason, Result};
+use crate::request_id;
 use crate::server::{CONNECTION_WINDOW, FRAME, MAX_MESSAGE, PROTOCOL};
 use crate::wire;
 
@@ -70,8 +72,10 @@ impl Link {
     }
 
     /// For unary calls.
-    pub(super) fn control(&self) -> StorageServiceClient<Channel> {
-        storage(self.control.clone())
+    pub(super) fn control(&self) -> StorageServiceClient<Tagged> {
+        StorageServiceClient::new(Tagged(self.control.clone()))
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
     }
 
     /// For streams, each data connection in turn.
@@ -92,10 +96,26 @@ impl Link {
     }
 }
 
-fn storage(channel: Channel) -> StorageServiceClient<Channel> {
-    StorageServiceClient::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE)
+/// Names in each call the request that it is made for.
+#[derive(Debug, Clone)]
+pub(super) struct Tagged(Channel);
+
+impl tower::Service<http::Request<Body>> for Tagged {
+    type Response = <Channel as tower::Service<http::Request<Body>>>::Response;
+    type Error = <Channel as tower::Service<http::Request<Body>>>::Error;
+    type Future = <Channel as tower::Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::result::Result<(), Self::Error>> {
+        tower::Service::poll_ready(&mut self.0, cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        request_id::attach(request.headers_mut());
+        tower::Service::call(&mut self.0, request)
+    }
 }
 
 async fn connect(remote: &Remote) -> Result<Channel> {

@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::pieces::Framed;
+use crate::request_id;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
@@ -84,6 +85,7 @@ where
         .map_err(|error| Status::internal(error.to_string()))?;
     request.headers_mut().insert(header::CONTENT_TYPE, GRPC);
     request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+    request_id::attach(request.headers_mut());
     std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(transport)?;
     let response = channel.call(request).await.map_err(transport)?;
     match Status::from_header_map(response.headers()) {
