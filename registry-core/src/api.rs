@@ -6,9 +6,11 @@ mod blobs;
 mod catalog;
 pub mod client_addr;
 mod error;
+mod exchange;
 mod extensions;
 mod health;
 mod manifests;
+mod metrics;
 pub mod operation;
 mod pages;
 mod preconditions;
@@ -24,24 +26,27 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
+use longshore_driver_sdk::request_id;
 
 use crate::auth::{Auth, Caller, Need};
+use crate::metrics::Metrics;
 use crate::oci::RepositoryName;
 use crate::registry::Registry;
 use error::ApiError;
+use exchange::Exchange;
 use operation::{Operation, Target};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// Everything under one fallback: the paths of the spec have names of any depth before their fixed parts.
-pub fn router(registry: Arc<Registry>, auth: Auth) -> Router {
+pub fn router(registry: Arc<Registry>, auth: Auth, metrics: Metrics) -> Router {
     // Orchestrators have no login, and ask before the spec's paths begin.
     let health = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(registry.clone());
-    Router::new().fallback(handle).with_state(Arc::new(Edge { registry, auth })).merge(health)
+    let edge = Edge { registry, auth, metrics: Arc::new(metrics) };
+    Router::new().fallback(handle).with_state(Arc::new(edge)).merge(health)
 }
 
 /// What every request needs.
@@ -49,48 +54,60 @@ pub fn router(registry: Arc<Registry>, auth: Auth) -> Router {
 struct Edge {
     registry: Arc<Registry>,
     auth: Auth,
+    metrics: Arc<Metrics>,
 }
 
-async fn handle(State(edge): State<Arc<Edge>>, request: Request) -> Response {
-    let id = request_id();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let client = request.extensions().get::<client_addr::ClientAddr>().and_then(|client| client.ip);
+async fn handle(State(edge): State<Arc<Edge>>, mut request: Request) -> Response {
+    let mut exchange = Exchange::begin(&mut request, &edge.metrics);
     let mut storage = None;
-    let outcome = match operation::parse(&method, request.uri()) {
+    let outcome = match operation::parse(request.method(), request.uri()) {
         Ok(operation) => {
+            exchange.operation = operation.target.name();
             storage = operation.name.as_ref().map(|name| edge.registry.storages().of(name).name());
-            admit(&edge, operation, request).await
+            let id = exchange.id.clone();
+            id.within(admit(&edge, operation, request, &mut exchange)).await
         }
         Err(error) => Err(error.into()),
     };
+    let id = exchange.id.as_str();
     let mut response = outcome.unwrap_or_else(|error| {
-        error.log(&id, &method, &path, storage);
-        error.into_response(&id)
+        error.log(id, &exchange.method, &exchange.path, storage);
+        error.into_response(id)
     });
-    if method == Method::HEAD {
+    if exchange.method == Method::HEAD {
         respond::take_body(&mut response);
     }
     response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(request_id::HEADER, value);
     }
-    tracing::debug!(request = id, ?client, %method, path, status = response.status().as_u16(), "answered");
-    response
+    exchange.answer(response)
 }
 
 /// Every operation passes here, before anything is looked at and before the body is read.
-async fn admit(edge: &Edge, operation: Operation, request: Request) -> Result<Response, ApiError> {
+async fn admit(
+    edge: &Edge,
+    operation: Operation,
+    request: Request,
+    exchange: &mut Exchange,
+) -> Result<Response, ApiError> {
     let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let caller = edge.auth.authenticate(authorization).await?;
+    if let Caller::User(user) = &caller {
+        exchange.user = Some(user.clone());
+    }
     edge.auth.authorise(&caller, need(&operation))?;
     answer(edge, &caller, operation, request).await
 }
 
 /// What an operation needs; a new one can't be forgotten here.
 fn need(operation: &Operation) -> Need<'_> {
-    let Some(name) = &operation.name else { return Need::Entry };
+    let Some(name) = &operation.name else {
+        return if operation.target == Target::Metrics { Need::Operate } else { Need::Entry };
+    };
     match operation.target {
         Target::Root | Target::Catalog(_) => Need::Entry,
+        Target::Metrics => Need::Operate,
         Target::GetBlob(_)
         | Target::GetManifest(_)
         | Target::ListTags(_)
@@ -116,7 +133,7 @@ async fn answer(
     let registry = &*edge.registry;
     let may_read = |name: &RepositoryName| edge.auth.may_read(caller, name);
     let Some(name) = operation.name else {
-        return about_registry(registry, operation.target, may_read).await;
+        return about_registry(edge, operation.target, may_read).await;
     };
     let repository = registry.repository(&name);
     let head = request.method() == Method::HEAD;
@@ -143,24 +160,22 @@ async fn answer(
         Target::ListReferrers(subject, wish) => referrers::list(&repository, &subject, wish).await,
         Target::CheckAvailability => availability::check(&repository, request).await,
         Target::Discover => Ok(extensions::discover(Some(&name))),
-        Target::Root | Target::Catalog(_) => about_registry(registry, operation.target, may_read).await,
+        Target::Root | Target::Catalog(_) | Target::Metrics => {
+            about_registry(edge, operation.target, may_read).await
+        }
     }
 }
 
 /// What has no repository in its path.
 async fn about_registry(
-    registry: &Registry,
+    edge: &Edge,
     target: Target,
     may_read: impl Fn(&RepositoryName) -> bool,
 ) -> Result<Response, ApiError> {
     match target {
-        Target::Catalog(page) => catalog::list(registry, &page, may_read).await,
+        Target::Metrics => metrics::text(&edge.metrics),
+        Target::Catalog(page) => catalog::list(&edge.registry, &page, may_read).await,
         Target::Discover => Ok(extensions::discover(None)),
         _ => Ok(respond::empty(StatusCode::OK)),
     }
-}
-
-fn request_id() -> String {
-    longshore_driver_sdk::UploadId::random()
-        .map_or_else(|_| "unknown".to_owned(), |id| id.as_str()[..16].to_owned())
 }

@@ -41,6 +41,8 @@ impl Caller {
 pub enum Need<'a> {
     /// To be known, where callers must be: what is told is filtered by [`Auth::may_read`].
     Entry,
+    /// To look at the registry as a whole, as its operator does.
+    Operate,
     Pull(&'a RepositoryName),
     Push(&'a RepositoryName),
     Delete(&'a RepositoryName),
@@ -55,6 +57,8 @@ pub enum Refusal {
     BadCredentials,
     #[error("{user} may not {what} {repository}; ask the operator of this registry for access")]
     Denied { user: String, what: &'static str, repository: String },
+    #[error("{user} may not see this: it is for users who may read every repository")]
+    NoOperator { user: String },
     #[error("too many passwords are being checked at this moment; try again")]
     Busy,
 }
@@ -102,6 +106,7 @@ impl Auth {
     pub fn authorise(&self, caller: &Caller, need: Need<'_>) -> Result<(), Refusal> {
         let (what, repository, wanted) = match need {
             Need::Entry => return self.enter(caller),
+            Need::Operate => return self.operate(caller),
             Need::Pull(name) => ("pull from", name, Access::Read),
             Need::Push(name) => ("push to", name, Access::Full),
             Need::Delete(name) => ("delete from", name, Access::Full),
@@ -132,6 +137,15 @@ impl Auth {
                 Err(Refusal::Unauthorized)
             }
             _ => Ok(()),
+        }
+    }
+
+    fn operate(&self, caller: &Caller) -> Result<(), Refusal> {
+        match (&self.0, caller) {
+            (None, _) => Ok(()),
+            (Some(login), Caller::User(user)) if login.rules.reads_all(user) => Ok(()),
+            (Some(_), Caller::User(user)) => Err(Refusal::NoOperator { user: user.to_string() }),
+            (Some(_), Caller::Anonymous | Caller::Everybody) => Err(Refusal::Unauthorized),
         }
     }
 
@@ -210,6 +224,7 @@ mod tests {
         let user = |name: &str| Caller::User(name.into());
         let needs = [
             Need::Entry,
+            Need::Operate,
             Need::Pull(&team),
             Need::Push(&team),
             Need::Delete(&team),
@@ -217,12 +232,12 @@ mod tests {
             Need::Push(&other),
         ];
         let table = [
-            (&strict, user("ann"), [true, true, true, true, true, true]),
-            (&strict, user("bob"), [true, true, false, false, false, false]),
-            (&strict, user("eve"), [true, false, false, false, false, false]),
-            (&strict, Caller::Anonymous, [false; 6]),
-            (&open, user("bob"), [true, true, false, false, true, false]),
-            (&open, Caller::Anonymous, [true, true, false, false, true, false]),
+            (&strict, user("ann"), [true; 7]),
+            (&strict, user("bob"), [true, false, true, false, false, false, false]),
+            (&strict, user("eve"), [true, false, false, false, false, false, false]),
+            (&strict, Caller::Anonymous, [false; 7]),
+            (&open, user("bob"), [true, false, true, false, false, true, false]),
+            (&open, Caller::Anonymous, [true, false, true, false, false, true, false]),
         ];
         for (auth, caller, expected) in table {
             for (need, expected) in needs.into_iter().zip(expected) {

@@ -125,11 +125,10 @@ type Failure = Box<dyn std::error::Error>;
 fn start_tracing() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .try_init();
+    let json = std::env::var_os("LONGSHORE_LOG_JSON").is_some_and(|value| !value.is_empty() && value != "0");
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let _ = if json { subscriber.json().try_init() } else { subscriber.try_init() };
 }
 
 async fn serve(arguments: Serve) -> Result<(), Failure> {

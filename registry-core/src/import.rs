@@ -20,6 +20,7 @@ pub use self::registry2::SourceProblem;
 use self::report::{Count, Report};
 use self::walk::Walk;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::oci::{InvalidRepositoryName, RepositoryName};
 use crate::registry::{Registry, RegistryError};
 use crate::server::{self, ServeError};
@@ -92,7 +93,7 @@ pub async fn registry2(
     let source = Source::open(&options.directory)?;
     let instance = UploadId::random().map_err(ImportError::Random)?.as_str().to_owned();
     let mut minders = Vec::new();
-    let outcome = match server::open_registry(&config, &instance, &mut minders).await {
+    let outcome = match server::open_registry(&config, &instance, &mut minders, &Metrics::default()).await {
         Ok(registry) => {
             let (token, report) = (CancellationToken::new(), Arc::new(Report::new()));
             let stopper = tokio::spawn({

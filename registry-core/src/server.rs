@@ -25,6 +25,7 @@ use crate::api;
 use crate::auth::{Auth, HtpasswdProblem};
 use crate::config::listen::ListenAddress;
 use crate::config::{Config, ConfigProblem, Reach};
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::registry::store::{Store, StoreProblem};
 use crate::storage::advice::next_step;
@@ -74,15 +75,15 @@ pub enum ServeError {
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
     config.check()?;
     let instance = UploadId::random().map_err(ServeError::Random)?.as_str().to_owned();
-    let mut minders = Vec::new();
-    let started = start(&config, &instance, &mut minders).await;
+    let (mut minders, metrics) = (Vec::new(), Metrics::default());
+    let started = start(&config, &instance, &mut minders, &metrics).await;
     let outcome = match started {
         Ok((registry, auth, listeners)) => {
             let registry = Arc::new(registry);
             let sweeper = tokio::spawn(sweep(registry.clone(), config.uploads.sweep_every));
             let watched = registry.clone();
             let watcher = tokio::spawn(async move { watched.watch_health().await });
-            serve(listeners, api::router(registry, auth), config, shutdown).await;
+            serve(listeners, api::router(registry, auth, metrics), config, shutdown).await;
             sweeper.abort();
             watcher.abort();
             Ok(())
@@ -99,12 +100,13 @@ async fn start(
     config: &Config,
     instance: &str,
     minders: &mut Vec<Minder>,
+    metrics: &Metrics,
 ) -> Result<(Registry, Auth, Vec<Listener>), ServeError> {
     // First, so that nothing is started for an address that is taken; clients that come early wait in its queue.
     let listeners = bind(config).await?;
     let auth = Auth::start(config.auth.clone()).await?;
     raise_descriptors(config.limits.connections);
-    let registry = open_registry(config, instance, minders).await?;
+    let registry = open_registry(config, instance, minders, metrics).await?;
     Ok((registry, auth, listeners))
 }
 
@@ -113,6 +115,7 @@ pub(crate) async fn open_registry(
     config: &Config,
     instance: &str,
     minders: &mut Vec<Minder>,
+    metrics: &Metrics,
 ) -> Result<Registry, ServeError> {
     let mut routes = Vec::new();
     for (name, storage) in &config.storage {
@@ -133,7 +136,7 @@ pub(crate) async fn open_registry(
             core_instance: instance.to_owned(),
         });
         let minder = storage.command.as_ref().and(minders.last());
-        let store = Arc::new(open_store(name, driver, minder).await?);
+        let store = Arc::new(open_store(name, driver, minder, metrics).await?);
         let prefixes =
             if storage.prefixes.is_empty() { vec![String::new()] } else { storage.prefixes.clone() };
         routes.extend(prefixes.into_iter().map(|prefix| Route { prefix, store: store.clone() }));
@@ -154,7 +157,12 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
     Ok(listeners)
 }
 
-async fn open_store(name: &str, driver: RemoteDriver, minder: Option<&Minder>) -> Result<Store, ServeError> {
+async fn open_store(
+    name: &str,
+    driver: RemoteDriver,
+    minder: Option<&Minder>,
+    metrics: &Metrics,
+) -> Result<Store, ServeError> {
     let failed = |error| ServeError::Driver { name: name.to_owned(), error };
     let hopeless = || minder.is_some_and(|minder| minder.ends() >= HOPELESS);
     match wait_for(&driver, hopeless).await {
@@ -162,7 +170,7 @@ async fn open_store(name: &str, driver: RemoteDriver, minder: Option<&Minder>) -
         waited => waited.map_err(failed)?,
     }
     let store_id = driver.store_id().await.map_err(failed)?;
-    let store = Store::new(name.to_owned(), Arc::new(driver));
+    let store = Store::new(name.to_owned(), Arc::new(metrics.meter(name, driver)));
     store.open(&store_id).await.map_err(|error| ServeError::Store { name: name.to_owned(), error })?;
     Ok(store)
 }

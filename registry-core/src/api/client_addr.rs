@@ -12,4 +12,6 @@ pub struct ClientAddr {
     pub scheme: &'static str,
     /// The name, and port if it said one, that the client called; a valid authority.
     pub host: Option<String>,
+    /// The peer is a trusted proxy.
+    pub by_proxy: bool,
 }

@@ -187,7 +187,7 @@ fn refused(refusal: &Refusal) -> Told {
         Refusal::Unauthorized | Refusal::BadCredentials => {
             told(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
         }
-        Refusal::Denied { .. } => told(StatusCode::FORBIDDEN, ErrorCode::Denied),
+        Refusal::Denied { .. } | Refusal::NoOperator { .. } => told(StatusCode::FORBIDDEN, ErrorCode::Denied),
         Refusal::Busy => told(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
     }
 }

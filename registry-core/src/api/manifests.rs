@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use longshore_driver_sdk::request_id;
 
 use super::error::{ApiError, RequestProblem};
 use super::{preconditions, respond};
@@ -75,7 +76,7 @@ pub(super) async fn put(
         Ok(response)
     };
     // Every step of a push that was begun is done, even when the client goes away.
-    tokio::spawn(work).await.unwrap_or(Err(ApiError::Request(RequestProblem::Dropped)))
+    request_id::spawn(work).await.unwrap_or(Err(ApiError::Request(RequestProblem::Dropped)))
 }
 
 fn incomplete(missing: &[Digest]) -> String {

@@ -54,10 +54,37 @@ pub enum Target {
     ListReferrers(Digest, ReferrersWish),
     /// `_catalog`: the repositories
     Catalog(PageWish<RepositoryName>),
+    /// `/metrics`
+    Metrics,
     /// `_oci/ext/discover`, of the registry or of a repository
     Discover,
     /// `_longshore/content/availability`: which of these digests a repository has
     CheckAvailability,
+}
+
+impl Target {
+    /// For metrics and the access log: a closed list, without anything that a client chose.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::GetBlob(_) => "get_blob",
+            Self::DeleteBlob(_) => "delete_blob",
+            Self::StartUpload(_) => "start_upload",
+            Self::UploadStatus(_) => "upload_status",
+            Self::AppendUpload(_) => "append_upload",
+            Self::FinishUpload(..) => "finish_upload",
+            Self::CancelUpload(_) => "cancel_upload",
+            Self::GetManifest(_) => "get_manifest",
+            Self::PutManifest(..) => "put_manifest",
+            Self::DeleteManifest(_) => "delete_manifest",
+            Self::ListTags(_) => "list_tags",
+            Self::ListReferrers(..) => "list_referrers",
+            Self::Catalog(_) => "catalog",
+            Self::Metrics => "metrics",
+            Self::Discover => "discover",
+            Self::CheckAvailability => "check_availability",
+        }
+    }
 }
 
 /// What a POST asks of a new upload.
@@ -107,6 +134,9 @@ pub enum RouteError {
 /// # Errors
 /// Each is the client's: a path, method or parameter outside the spec.
 pub fn parse(method: &Method, uri: &Uri) -> Result<Operation, RouteError> {
+    if uri.path() == "/metrics" {
+        return only(method, READ).map(|()| Operation { name: None, target: Target::Metrics });
+    }
     let query = Query::parse(uri.query().unwrap_or_default());
     let path = uri.path().strip_prefix("/v2").ok_or(RouteError::NoSuchPath)?;
     if path.is_empty() {

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::TryStreamExt;
 use longshore_driver_sdk::UploadId;
+use longshore_driver_sdk::request_id;
 
 use super::error::{ApiError, RequestProblem};
 use super::operation::UploadWish;
@@ -95,7 +96,7 @@ pub(super) async fn cancel(repository: &Repository, id: &UploadId) -> Result<Res
 async fn detached(
     work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    tokio::spawn(work).await.unwrap_or(Err(ApiError::Request(RequestProblem::Dropped)))
+    request_id::spawn(work).await.unwrap_or(Err(ApiError::Request(RequestProblem::Dropped)))
 }
 
 fn location(repository: &Repository, id: &UploadId) -> String {

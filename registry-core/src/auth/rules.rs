@@ -24,6 +24,16 @@ impl Rules {
         let fitting = of_user.filter_map(|rule| Some((longest(rule, repository)?, rule.access)));
         fitting.max().map_or(Access::None, |(_, access)| access)
     }
+
+    /// Whether no repository can be there that this user may not read.
+    pub(super) fn reads_all(&self, user: &str) -> bool {
+        let of_user = self.0.iter().filter(|rule| rule.users.iter().any(|name| name == "*" || name == user));
+        let everywhere =
+            |rule: &&Rule| rule.prefixes.is_empty() || rule.prefixes.iter().any(String::is_empty);
+        self.0.is_empty()
+            || (of_user.clone().filter(everywhere).any(|rule| rule.access >= Access::Read)
+                && of_user.into_iter().all(|rule| rule.access >= Access::Read))
+    }
 }
 
 /// The length of the longest prefix of the rule that fits; none at all fits everything.
@@ -69,6 +79,11 @@ mod tests {
         ] {
             assert_eq!(rules.access(user, &repository.parse().unwrap()), access, "{user} {repository}");
         }
+        for (user, all) in [("ci", false), ("ann", false), ("eve", false)] {
+            assert_eq!(rules.reads_all(user), all, "a rule takes team/secret away from {user}");
+        }
+        let rules = Rules::new(vec![rule("ann", &[], Access::Read), rule("bob", &["team"], Access::Full)]);
+        assert!(rules.reads_all("ann") && !rules.reads_all("bob") && Rules::new(vec![]).reads_all("eve"));
         assert_eq!(Rules::new(vec![]).access("ann", &"x".parse().unwrap()), Access::Full);
         assert_eq!(
             Rules::new(vec![rule("ann", &[], Access::Full)]).access("bob", &"x".parse().unwrap()),

@@ -26,8 +26,9 @@ pub(super) fn client_addr(
         ip: peer.map(|ip| ip.to_canonical()),
         scheme: if tls { "https" } else { "http" },
         host: named.map(|host| host.as_str().to_owned()),
+        by_proxy: trusted.trusts(peer),
     };
-    if !trusted.trusts(peer) {
+    if !client.by_proxy {
         return client;
     }
     for hop in from_the_end(headers, &FOR) {

@@ -1,3 +1,5 @@
 //! What an operator sees of a running registry, against the release binaries.
 
 mod health;
+mod logs;
+mod metrics;

@@ -17,7 +17,7 @@ async fn ask(client: &Client, path: &str) {
 async fn logged(config: &str, url: usize) -> String {
     let mut registry = Registry::start_listening(config, None).await;
     registry.stop_core(Duration::from_secs(15));
-    registry.set_log_filter("debug");
+    registry.set_log_filter("info");
     registry.start_core();
     registry.await_ready(PATIENCE).await;
     ask(&Client::new(&registry.urls()[url]), "/v2/forwarded/app/tags/list").await;
