@@ -110,14 +110,30 @@ impl Bed {
 
     /// Sends it, and reads the answer to its end.
     pub(crate) async fn end_of(&self, request: RequestBuilder) -> Ended {
+        self.answer_to(request).await.expect("an answer")
+    }
+
+    /// The same for a response that breaks: the connection may end before its head was sent.
+    pub(crate) async fn broken_end_of(&self, request: RequestBuilder) -> Option<Ended> {
+        match self.answer_to(request).await {
+            Ok(ended) => Some(ended),
+            Err(error) => {
+                let closed = !error.is_timeout() && !error.is_connect();
+                assert!(closed, "neither an answer nor an end of the connection: {error}");
+                None
+            }
+        }
+    }
+
+    async fn answer_to(&self, request: RequestBuilder) -> reqwest::Result<Ended> {
         let begin = Instant::now();
-        let response = request.timeout(Duration::from_secs(60)).send().await.expect("an answer");
+        let response = request.timeout(Duration::from_secs(60)).send().await?;
         let header =
             |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (request, retry_after) = (header("x-request-id").unwrap_or_default(), header("retry-after"));
         let status = response.status();
         let body = response.bytes().await.ok();
-        Ended { status, request, retry_after: retry_after.is_some(), body, took: begin.elapsed() }
+        Ok(Ended { status, request, retry_after: retry_after.is_some(), body, took: begin.elapsed() })
     }
 
     /// An error of the specification for the client, and for the operator a line with the request's id that names the
@@ -159,9 +175,10 @@ impl Bed {
         None
     }
 
-    /// The response began and never ended cleanly, and the operator learns why.
-    pub(crate) async fn assert_cut_off(&self, what: &str, ended: &Ended, said: &str) {
-        assert!(ended.status == StatusCode::OK && ended.body.is_none(), "{what}: not cut off: {ended:?}");
+    /// The response never ended cleanly, and the operator learns why.
+    pub(crate) async fn assert_cut_off(&self, what: &str, ended: Option<&Ended>, said: &str) {
+        let is_cut = |ended: &Ended| ended.status == StatusCode::OK && ended.body.is_none();
+        assert!(ended.is_none_or(is_cut), "{what}: not cut off: {ended:?}");
         let cut = |line: &str| line.contains("a response was cut off") && line.contains(said);
         let line = self.log_line(cut).await.unwrap_or_else(|| panic!("{what}: {said} is not in the log"));
         for words in ["storage=\"bad\"", "next=\""] {
