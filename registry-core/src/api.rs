@@ -28,7 +28,7 @@ use axum::response::Response;
 use axum::routing::get;
 use longshore_driver_sdk::request_id;
 
-use crate::auth::{Auth, Caller, Need};
+use crate::auth::{Auth, Caller, Need, Refusal};
 use crate::metrics::Metrics;
 use crate::oci::RepositoryName;
 use crate::registry::Registry;
@@ -39,13 +39,13 @@ use operation::{Operation, Target};
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// Everything under one fallback: the paths of the spec have names of any depth before their fixed parts.
-pub fn router(registry: Arc<Registry>, auth: Auth, metrics: Metrics) -> Router {
+pub fn router(registry: Arc<Registry>, auth: Auth, metrics: Metrics, read_only: bool) -> Router {
     // Orchestrators have no login, and ask before the spec's paths begin.
     let health = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(registry.clone());
-    let edge = Edge { registry, auth, metrics: Arc::new(metrics) };
+    let edge = Edge { registry, auth, metrics: Arc::new(metrics), read_only };
     Router::new().fallback(handle).with_state(Arc::new(edge)).merge(health)
 }
 
@@ -55,6 +55,14 @@ struct Edge {
     registry: Arc<Registry>,
     auth: Auth,
     metrics: Arc<Metrics>,
+    read_only: bool,
+}
+
+impl Edge {
+    /// Whether a look at a blob may be the beginning of a push, which needs it to be kept.
+    fn may_push(&self, caller: &Caller, name: &RepositoryName) -> bool {
+        !self.read_only && self.auth.may_push(caller, name)
+    }
 }
 
 async fn handle(State(edge): State<Arc<Edge>>, mut request: Request) -> Response {
@@ -96,7 +104,11 @@ async fn admit(
     if let Caller::User(user) = &caller {
         exchange.user = Some(user.clone());
     }
-    edge.auth.authorise(&caller, need(&operation))?;
+    let need = need(&operation);
+    edge.auth.authorise(&caller, need)?;
+    if edge.read_only && need.writes() {
+        return Err(Refusal::ReadOnly.into());
+    }
     answer(edge, &caller, operation, request).await
 }
 
@@ -139,8 +151,7 @@ async fn answer(
     let head = request.method() == Method::HEAD;
     match operation.target {
         Target::GetBlob(digest) if head => {
-            let may_push = edge.auth.may_push(caller, &name);
-            blobs::head(&repository, &digest, request.headers(), may_push).await
+            blobs::head(&repository, &digest, request.headers(), edge.may_push(caller, &name)).await
         }
         Target::GetBlob(digest) => blobs::get(&repository, &digest, request.headers()).await,
         Target::DeleteBlob(digest) => blobs::delete(&repository, &digest).await,
@@ -158,7 +169,9 @@ async fn answer(
         }
         Target::ListTags(page) => tags::list(&repository, &page).await,
         Target::ListReferrers(subject, wish) => referrers::list(&repository, &subject, wish).await,
-        Target::CheckAvailability => availability::check(&repository, request).await,
+        Target::CheckAvailability => {
+            availability::check(&repository, request, edge.may_push(caller, &name)).await
+        }
         Target::Discover => Ok(extensions::discover(Some(&name))),
         Target::Root | Target::Catalog(_) | Target::Metrics => {
             about_registry(edge, operation.target, may_read).await

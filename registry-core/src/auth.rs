@@ -48,6 +48,13 @@ pub enum Need<'a> {
     Delete(&'a RepositoryName),
 }
 
+impl Need<'_> {
+    /// Whether the store would change.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Push(_) | Self::Delete(_))
+    }
+}
+
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -59,6 +66,10 @@ pub enum Refusal {
     Denied { user: String, what: &'static str, repository: String },
     #[error("{user} may not see this: it is for users who may read every repository")]
     NoOperator { user: String },
+    #[error(
+        "this registry is read-only at this time: pulls go on, and its operator can say when pushes will"
+    )]
+    ReadOnly,
     #[error("too many passwords are being checked at this moment; try again")]
     Busy,
 }

@@ -1,14 +1,17 @@
 //! The command line of `longshore`.
 
+mod config;
 mod import;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use longshore_driver_sdk::client::{Deadlines, Remote, RemoteDriver};
 use longshore_driver_sdk::endpoint::{Endpoint, TrustedPeer};
+use longshore_driver_sdk::server::PROTOCOL;
 use longshore_driver_sdk::{Driver as _, Reason, UploadId};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,9 +20,20 @@ use crate::config::listen::{Listen, ListenAddress};
 use crate::registry::store::Store;
 use crate::server;
 
+const HELP: &str = "\
+Examples:
+  longshore serve --data /var/lib/longshore       serve on 127.0.0.1:5000
+  longshore config default > longshore.toml       begin a configuration
+  longshore config check --config longshore.toml  look at it before a restart
+  longshore import registry2 /var/lib/registry    bring in what registry:2 keeps
+
+Exit status: 0 done, 1 failed (the last line on standard error says why), 2 the command line is wrong.
+Environment: LONGSHORE_CONFIG the file; LONGSHORE_SECTION__FIELD a field of it; LONGSHORE_LOG how much to log;
+LONGSHORE_LOG_JSON=1 as JSON.";
+
 /// A container registry whose storage is a separate process.
 #[derive(Debug, Parser)]
-#[command(name = "longshore", version)]
+#[command(name = "longshore", version, after_help = HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -39,6 +53,15 @@ enum Command {
         #[command(subcommand)]
         command: StorageCommand,
     },
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: config::ConfigCommand,
+    },
+    /// Say which version this is, and which versions of the layout and of the driver protocol it speaks.
+    Version,
+    /// Print a script that completes commands in a shell.
+    Completions { shell: clap_complete::Shell },
     /// Bring in what another registry keeps.
     Import {
         #[command(subcommand)]
@@ -49,7 +72,7 @@ enum Command {
 #[derive(Debug, Parser)]
 struct Serve {
     /// A TOML file; docs/operations.md describes each field.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG")]
     config: Option<PathBuf>,
     /// Where to listen: ADDR:PORT, https://ADDR:PORT or unix:///PATH; may be given more than once [default: 127.0.0.1:5000].
     #[arg(long, value_name = "ADDR")]
@@ -107,6 +130,9 @@ pub fn main() -> ExitCode {
             Command::Storage { command: StorageCommand::Init { endpoint, trust_uid } } => {
                 init(endpoint, trust_uid).await
             }
+            Command::Config { command } => config::run(command).await,
+            Command::Version => version(),
+            Command::Completions { shell } => completions(shell),
             Command::Import { command } => import::run(command).await,
         }
     });
@@ -132,10 +158,7 @@ fn start_tracing() {
 }
 
 async fn serve(arguments: Serve) -> Result<(), Failure> {
-    let mut config = match &arguments.config {
-        Some(path) => Config::read(path)?,
-        None => Config::default(),
-    };
+    let mut config = Config::load(arguments.config.as_deref())?;
     if !arguments.listen.is_empty() {
         config.listen = Listen(arguments.listen);
     }
@@ -153,6 +176,21 @@ async fn serve(arguments: Serve) -> Result<(), Failure> {
     };
     server::run(config, shutdown).await?;
     Ok(())
+}
+
+fn version() -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    writeln!(out, "longshore        {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "storage layout   {}", crate::registry::layout::VERSION)?;
+    writeln!(out, "driver protocol  {}.{}", PROTOCOL.major, PROTOCOL.minor)?;
+    writeln!(out, "platform         {} {}", std::env::consts::ARCH, std::env::consts::OS)?;
+    Ok(())
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "longshore", &mut script);
+    Ok(std::io::stdout().write_all(&script)?)
 }
 
 fn remote(endpoint: Endpoint, trust_uid: Option<u32>) -> RemoteDriver {

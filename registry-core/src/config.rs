@@ -2,6 +2,8 @@
 
 pub mod auth;
 pub mod deadlines;
+mod environment;
+mod hint;
 pub mod leases;
 pub mod limits;
 pub mod listen;
@@ -13,6 +15,7 @@ pub mod tls;
 pub mod uploads;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +25,7 @@ use serde::Deserialize;
 use crate::registry::Rules;
 use auth::Auth;
 use deadlines::DriverDeadlines;
+use environment::Override;
 use leases::Leases;
 use limits::Limits;
 use listen::{Listen, SocketMode};
@@ -42,6 +46,8 @@ pub struct Config {
     pub listen_socket_mode: SocketMode,
     /// Listen beyond loopback without TLS and login: anybody who reaches the port can read, write and delete.
     pub allow_insecure_listen: bool,
+    /// Pulls alone.
+    pub read_only: bool,
     /// The peers whose `X-Forwarded-For`, `-Proto` and `-Host` are believed.
     pub trusted_proxies: TrustedProxies,
     pub tls: Option<Tls>,
@@ -55,14 +61,42 @@ pub struct Config {
     pub deadlines: DriverDeadlines,
 }
 
+/// Every field with its default and what it means, as a file.
+pub const DEFAULT: &str = include_str!("config/default.toml");
+
 impl Config {
+    /// The file, if there is one, and over it the environment.
+    ///
     /// # Errors
-    /// With the file, and the line and column of what is wrong.
-    pub fn read(path: &Path) -> Result<Self, ConfigProblem> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigProblem::Read { path: path.to_owned(), error })?;
-        toml::from_str(&text)
-            .map_err(|error| ConfigProblem::Syntax { path: path.to_owned(), error: Box::new(error) })
+    /// With the file, and the line and column of what is wrong; or with the variable.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigProblem> {
+        // A name or value that is no text can't be one of ours.
+        let texts =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let overrides = environment::overrides(std::env::vars_os().filter_map(texts));
+        let text = match path {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| ConfigProblem::Read { path: path.to_owned(), error })?,
+            None => String::new(),
+        };
+        Self::parse(path.unwrap_or(Path::new("the defaults")), &text, &overrides)
+    }
+
+    fn parse(path: &Path, text: &str, overrides: &[Override]) -> Result<Self, ConfigProblem> {
+        let syntax = |error: toml::de::Error| ConfigProblem::syntax(path, error);
+        if overrides.is_empty() {
+            return toml::from_str(text).map_err(syntax);
+        }
+        let table: toml::Table = toml::from_str(text).map_err(syntax)?;
+        let Err(error) = overlaid(&table, overrides, None) else { return overlaid(&table, overrides, None) };
+        // The file's own mistake has a line and column.
+        toml::from_str::<Self>(text).map_err(syntax)?;
+        // The one without which all is well, if there is one.
+        let wrong = overrides.iter().find(|one| overlaid(&table, overrides, Some(one)).is_ok());
+        match wrong {
+            Some(wrong) => Err(overlaid(&table, std::slice::from_ref(wrong), None).err().unwrap_or(error)),
+            None => Err(error),
+        }
     }
 
     /// Without any storage: the filesystem driver, minded, with its data here.
@@ -127,11 +161,31 @@ impl Config {
     }
 }
 
+/// The file with all overrides but `without`.
+fn overlaid(
+    file: &toml::Table,
+    overrides: &[Override],
+    without: Option<&Override>,
+) -> Result<Config, ConfigProblem> {
+    let mut table = file.clone();
+    let used = overrides.iter().filter(|one| Some(*one) != without);
+    let names = || used.clone().map(|one| one.variable.clone()).collect::<Vec<_>>().join(", ");
+    for one in used.clone() {
+        if !one.apply(&mut table) {
+            return Err(ConfigProblem::NoSection { variable: one.variable.clone() });
+        }
+    }
+    Config::deserialize(table).map_err(|error| ConfigProblem::environment(names(), &error))
+}
+
 /// `"24h"`, `"90s"`, `"1h 30m"`.
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map_err(serde::de::Error::custom)
 }
+
+#[cfg(test)]
+mod fields;
 
 #[cfg(test)]
 mod tests {
@@ -145,25 +199,6 @@ mod tests {
         assert!(
             matches!(config.storage["main"].reach("main"), Ok(Reach::Command(command)) if command.len() == 3)
         );
-    }
-
-    #[test]
-    fn a_typo_is_refused_with_its_line() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        for text in [
-            "lisen = '127.0.0.1:1'",
-            "[uploads]\nttll = '1h'",
-            "[storage.a]\nendpont = 'x'",
-            "[manifests]\nmaxsize = 1",
-            "[leases]\ngrce = '1h'",
-            "[deadlines]\ncal = '1s'",
-            "[limits]\nidel = '1s'",
-            "[tls]\ncertificat = 'a.pem'\nkey = 'b.pem'",
-        ] {
-            std::fs::write(file.path(), text).unwrap();
-            let error = Config::read(file.path()).unwrap_err().to_string();
-            assert!(error.contains("unknown field") && error.contains("line"), "{error}");
-        }
     }
 
     #[test]

@@ -24,13 +24,13 @@ use tokio_util::task::TaskTracker;
 use crate::api;
 use crate::auth::{Auth, HtpasswdProblem};
 use crate::config::listen::ListenAddress;
-use crate::config::{Config, ConfigProblem, Reach};
+use crate::config::{self, Config, ConfigProblem, Reach};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::registry::store::{Store, StoreProblem};
 use crate::storage::advice::next_step;
 use crate::storage::minder::{MindError, Minder};
-use crate::storage::{Route, RouteProblem, Storages};
+use crate::storage::{self, Route, RouteProblem, Storages};
 use admission::Admission;
 use connection::Edge;
 use listener::Listener;
@@ -73,18 +73,19 @@ pub enum ServeError {
 /// # Errors
 /// When a driver, a store or the address can't be used.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-    config.check()?;
+    check_text(&config)?;
     let instance = UploadId::random().map_err(ServeError::Random)?.as_str().to_owned();
     let (mut minders, metrics) = (Vec::new(), Metrics::default());
     let started = start(&config, &instance, &mut minders, &metrics).await;
     let outcome = match started {
         Ok((registry, auth, listeners)) => {
             let registry = Arc::new(registry);
-            let sweeper = tokio::spawn(sweep(registry.clone(), config.uploads.sweep_every));
+            let sweeper = (!config.read_only)
+                .then(|| tokio::spawn(sweep(registry.clone(), config.uploads.sweep_every)));
             let watched = registry.clone();
             let watcher = tokio::spawn(async move { watched.watch_health().await });
-            serve(listeners, api::router(registry, auth, metrics), config, shutdown).await;
-            sweeper.abort();
+            serve(listeners, api::router(registry, auth, metrics, config.read_only), config, shutdown).await;
+            sweeper.inspect(tokio::task::JoinHandle::abort);
             watcher.abort();
             Ok(())
         }
@@ -94,6 +95,29 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         minder.stop().await;
     }
     outcome
+}
+
+/// All that the text alone tells.
+fn check_text(config: &Config) -> Result<(), ServeError> {
+    config.check()?;
+    if !config.storage.is_empty() {
+        let prefixes = config.storage.values().flat_map(config::Storage::claimed);
+        storage::check_prefixes(prefixes)?;
+    }
+    Ok(())
+}
+
+/// All that can be said of a configuration without a driver and without an address being taken.
+///
+/// # Errors
+/// What a start would end with.
+pub async fn check(config: &Config) -> Result<(), ServeError> {
+    check_text(config)?;
+    if let Some(tls) = config.tls.clone() {
+        tls::start(tls).await?;
+    }
+    Auth::start(config.auth.clone()).await?;
+    Ok(())
 }
 
 async fn start(
@@ -137,9 +161,8 @@ pub(crate) async fn open_registry(
         });
         let minder = storage.command.as_ref().and(minders.last());
         let store = Arc::new(open_store(name, driver, minder, metrics).await?);
-        let prefixes =
-            if storage.prefixes.is_empty() { vec![String::new()] } else { storage.prefixes.clone() };
-        routes.extend(prefixes.into_iter().map(|prefix| Route { prefix, store: store.clone() }));
+        let route = |prefix: &str| Route { prefix: prefix.to_owned(), store: store.clone() };
+        routes.extend(storage.claimed().map(route));
     }
     Ok(Registry::new(Storages::new(routes)?, config.rules(), instance.to_owned()))
 }
@@ -205,6 +228,9 @@ async fn serve(listeners: Vec<Listener>, router: Router, config: Config, shutdow
     }
     if let Some(address) = config.unguarded() {
         tracing::warn!("no TLS or no login: anybody who reaches {address} can read, write and delete");
+    }
+    if config.read_only {
+        tracing::warn!("read-only: pulls alone are served");
     }
     let limits = config.limits;
     let (connections, admission, grace) = (TaskTracker::new(), Admission::new(&limits), limits.drain);

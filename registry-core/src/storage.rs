@@ -42,13 +42,8 @@ impl Storages {
             route.prefix = route.prefix.trim_end_matches('/').to_owned();
         }
         routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
-        if let Some(pair) = routes.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
-            return Err(RouteProblem::Twice(pair[0].prefix.clone()));
-        }
-        match routes.last() {
-            Some(last) if last.prefix.is_empty() => Ok(Self { routes }),
-            _ => Err(RouteProblem::NoDefault),
-        }
+        check_prefixes(routes.iter().map(|route| route.prefix.as_str()))?;
+        Ok(Self { routes })
     }
 
     /// Where a repository lives.
@@ -72,6 +67,20 @@ impl Storages {
         }
         stores
     }
+}
+
+/// Whether storages with these prefixes leave every repository with exactly one.
+///
+/// # Errors
+/// When not.
+pub fn check_prefixes<'a>(prefixes: impl Iterator<Item = &'a str>) -> Result<(), RouteProblem> {
+    let mut prefixes: Vec<&str> = prefixes.map(|prefix| prefix.trim_end_matches('/')).collect();
+    prefixes.sort_unstable();
+    if let Some(pair) = prefixes.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(RouteProblem::Twice(pair[0].to_owned()));
+    }
+    // The empty one is the first.
+    if prefixes.first() == Some(&"") { Ok(()) } else { Err(RouteProblem::NoDefault) }
 }
 
 #[cfg(test)]

@@ -50,9 +50,14 @@ struct Failure {
     reason: String,
 }
 
-pub(super) async fn check(repository: &Repository, request: Request) -> Result<Response, ApiError> {
+/// With `lease`, for who may push next.
+pub(super) async fn check(
+    repository: &Repository,
+    request: Request,
+    lease: bool,
+) -> Result<Response, ApiError> {
     let digests = asked(request).await?;
-    let looks: Vec<_> = digests.into_iter().map(|digest| look(repository, digest)).collect();
+    let looks: Vec<_> = digests.into_iter().map(|digest| look(repository, digest, lease)).collect();
     let looks: Vec<_> = futures_util::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
     let mut answer = Answer::default();
     for look in looks {
@@ -92,7 +97,11 @@ fn require_json(headers: &HeaderMap) -> Result<(), RequestProblem> {
     Err(RequestProblem::NotJson(essence.chars().take(80).collect()))
 }
 
-async fn look(repository: &Repository, text: String) -> Result<Result<Found, Failure>, ApiError> {
+async fn look(
+    repository: &Repository,
+    text: String,
+    lease: bool,
+) -> Result<Result<Found, Failure>, ApiError> {
     let digest: Digest = match text.parse() {
         Ok(digest) => digest,
         Err(error) => {
@@ -100,7 +109,7 @@ async fn look(repository: &Repository, text: String) -> Result<Result<Found, Fai
             return Ok(Err(Failure { digest, code, reason: format!("{error}") }));
         }
     };
-    Ok(match repository.availability(&digest).await? {
+    Ok(match repository.availability(&digest, lease).await? {
         Some(Available::Blob { size }) => {
             Ok(Found { digest, size, media_type: "application/octet-stream".to_owned() })
         }

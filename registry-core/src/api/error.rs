@@ -162,6 +162,9 @@ impl ApiError {
         if let Self::Route(RouteError::Method(allowed)) = &self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
+        if let Self::Refused(Refusal::ReadOnly) = &self {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
         if let Self::Upload(error, location) = &self {
             respond::set(headers, header::LOCATION, location);
             if let RegistryError::OffsetMismatch { durable } = error {
@@ -188,6 +191,7 @@ fn refused(refusal: &Refusal) -> Told {
             told(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
         }
         Refusal::Denied { .. } | Refusal::NoOperator { .. } => told(StatusCode::FORBIDDEN, ErrorCode::Denied),
+        Refusal::ReadOnly => told(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
         Refusal::Busy => told(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Registry2 {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// The configuration that `serve` has: where to import to.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG")]
     config: Option<PathBuf>,
     /// Without storages in the configuration: where the filesystem driver keeps its data [default: ./data].
     #[arg(long, value_name = "DIR")]
@@ -43,10 +43,7 @@ pub(super) struct Registry2 {
 
 pub(super) async fn run(command: ImportCommand) -> Result<(), Failure> {
     let ImportCommand::Registry2(arguments) = command;
-    let mut config = match &arguments.config {
-        Some(path) => Config::read(path)?,
-        None => Config::default(),
-    };
+    let mut config = Config::load(arguments.config.as_deref())?;
     if arguments.data.is_some() && !config.storage.is_empty() {
         return Err("--data is for a start without storages; the configuration names some".into());
     }

@@ -1,8 +1,9 @@
 //! What may be wrong with a configuration.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::hint::hint;
 use super::limits::ZeroLimit;
 
 /// A configuration that can't be used.
@@ -10,8 +11,14 @@ use super::limits::ZeroLimit;
 pub enum ConfigProblem {
     #[error("cannot read {path}: {error}")]
     Read { path: PathBuf, error: std::io::Error },
-    #[error("in {path}: {error}")]
-    Syntax { path: PathBuf, error: Box<toml::de::Error> },
+    #[error("in {path}: {error}{hint}")]
+    Syntax { path: PathBuf, error: Box<toml::de::Error>, hint: String },
+    #[error("in the environment, {variables}: {error}{hint}")]
+    Environment { variables: String, error: String, hint: String },
+    #[error(
+        "in the environment, {variable}: a part of this name is a field, not a section; two underscores part section and field"
+    )]
+    NoSection { variable: String },
     #[error("storage {0} has both an endpoint and a command: one or the other")]
     Both(String),
     #[error("storage {0} has neither an endpoint nor a command")]
@@ -35,4 +42,16 @@ pub enum ConfigProblem {
         "uploads.ttl must be at least four times uploads.finished_ttl, and at least four times leases.window"
     )]
     UploadTtl,
+}
+
+impl ConfigProblem {
+    pub(super) fn syntax(path: &Path, error: toml::de::Error) -> Self {
+        let hint = hint(error.message());
+        Self::Syntax { path: path.to_owned(), error: Box::new(error), hint }
+    }
+
+    pub(super) fn environment(variables: String, error: &toml::de::Error) -> Self {
+        let hint = hint(error.message());
+        Self::Environment { variables, error: error.to_string(), hint }
+    }
 }

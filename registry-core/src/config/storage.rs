@@ -29,6 +29,12 @@ pub enum Reach {
 }
 
 impl Storage {
+    /// The prefixes of its repositories; the empty one is all that no other storage claims.
+    pub fn claimed(&self) -> impl Iterator<Item = &str> {
+        let rest = self.prefixes.is_empty().then_some("");
+        self.prefixes.iter().map(String::as_str).chain(rest)
+    }
+
     /// # Errors
     /// When it says twice, or not at all, how.
     pub fn reach(&self, name: &str) -> Result<Reach, ConfigProblem> {

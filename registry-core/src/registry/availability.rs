@@ -11,9 +11,11 @@ pub enum Available {
 }
 
 impl Repository {
-    /// `None`: it is not here. A blob that is here is leased, as by HEAD: the manifest that needs it may follow.
-    pub async fn availability(&self, digest: &Digest) -> Result<Option<Available>> {
-        match self.lease_blob(digest).await {
+    /// `None`: it is not here. With `lease` a blob that is here is leased, as by HEAD: the manifest that needs it may
+    /// follow.
+    pub async fn availability(&self, digest: &Digest, lease: bool) -> Result<Option<Available>> {
+        let blob = if lease { self.lease_blob(digest).await } else { self.blob_size(digest).await };
+        match blob {
             Ok(size) => return Ok(Some(Available::Blob { size })),
             Err(RegistryError::BlobUnknown(_)) => {}
             Err(error) => return Err(error),

@@ -35,6 +35,7 @@ pub struct Registry {
 struct CoreCommand {
     arguments: Vec<String>,
     log_filter: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Registry {
@@ -110,7 +111,7 @@ impl Registry {
         authority: Option<PathBuf>,
     ) -> Self {
         let log_filter = std::env::var("LONGSHORE_LOG").unwrap_or_else(|_| "info".into());
-        let core_command = CoreCommand { arguments, log_filter };
+        let core_command = CoreCommand { arguments, log_filter, environment: Vec::new() };
         let url = String::new();
         let mut registry =
             Self { core: None, drivers, core_command, url, authority, store, sockets, _data: data };
@@ -124,12 +125,18 @@ impl Registry {
         filter.clone_into(&mut self.core_command.log_filter);
     }
 
+    /// A variable of the core's next lives.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.core_command.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts the core and waits for its address, not yet for its storage.
     pub fn start_core(&mut self) {
         let mut command = Command::new(scratch::binary(CORE));
         command.arg("serve").args(&self.core_command.arguments);
         command.env("LONGSHORE_LOG", &self.core_command.log_filter);
         command.env("NO_COLOR", "1");
+        command.envs(self.core_command.environment.iter().cloned());
         // Where a core that minds its driver makes the socket: a killed one can't tidy up.
         command.env("XDG_RUNTIME_DIR", self.sockets.path());
         let core = Process::spawn(CORE, &mut command);

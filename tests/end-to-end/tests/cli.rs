@@ -129,3 +129,67 @@ fn a_driver_says_what_is_wrong_with_its_settings_or_socket() {
         said(&second)
     );
 }
+
+#[test]
+fn the_default_configuration_is_accepted_and_a_mistake_is_told_with_its_place() {
+    let data = scratch::data_directory();
+    let file = data.path().join("longshore.toml");
+    let path = file.display().to_string();
+    let default = longshore(&["config", "default"]);
+    assert!(default.status.success());
+    std::fs::write(&file, &default.stdout).unwrap();
+    let check = longshore(&["config", "check", "--config", &path]);
+    assert!(check.status.success() && said(&check).starts_with("ok"), "{}", said(&check));
+
+    for (text, parts) in [
+        ("[limits]\nidel = '90s'", ["line 2, column 1", "did you mean `idle`?"]),
+        ("[tls]\ncertificate = '/nowhere.pem'\nkey = '/nowhere.key'", ["/nowhere", "No such file"]),
+        ("[auth]\nhtpasswd = '/nowhere'", ["/nowhere", "No such file"]),
+        ("listen = '0.0.0.0:5000'", ["0.0.0.0:5000", "TLS and login"]),
+        ("[storage.a]\nendpoint = 'unix:///a'\nprefixes = ['team']", ["no storage takes", "prefix"]),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        for command in ["config check", "serve"] {
+            let mut arguments: Vec<&str> = command.split(' ').collect();
+            arguments.extend(["--config", &path]);
+            let refused = longshore(&arguments);
+            assert_eq!(refused.status.code(), Some(1), "{command}: {}", said(&refused));
+            assert!(parts.iter().all(|part| said(&refused).contains(part)), "{command}: {}", said(&refused));
+        }
+    }
+}
+
+#[test]
+fn the_environment_is_read_and_a_variable_that_is_no_field_is_refused() {
+    let check = |name: &str, value: &str| {
+        let mut command = Command::new(scratch::binary(CORE));
+        command.args(["config", "check"]).env("NO_COLOR", "1").env(name, value).output().unwrap()
+    };
+    let well = check("LONGSHORE_STORAGE__QUICK__ENDPOINT", "unix:///run/quick.sock");
+    assert!(well.status.success() && said(&well).contains("quick"), "{}", said(&well));
+    let wrong = check("LONGSHORE_LIMITS__IDEL", "90s");
+    assert_eq!(wrong.status.code(), Some(1));
+    for part in ["LONGSHORE_LIMITS__IDEL", "did you mean `idle`?"] {
+        assert!(said(&wrong).contains(part), "{}", said(&wrong));
+    }
+    assert!(check("LONGSHORE_PORT", "tcp://10.0.0.1:5000").status.success(), "Kubernetes sets this one");
+}
+
+#[test]
+fn version_completions_and_help_are_for_people() {
+    let version = longshore(&["version"]);
+    for part in [env!("CARGO_PKG_VERSION"), "storage layout", "driver protocol  1.0"] {
+        assert!(said(&version).contains(part), "{}", said(&version));
+    }
+    for (shell, part) in
+        [("bash", "complete -F"), ("zsh", "#compdef longshore"), ("fish", "complete -c longshore")]
+    {
+        let script = longshore(&["completions", shell]);
+        assert!(script.status.success() && said(&script).contains(part), "{shell}");
+    }
+    let help = longshore(&["--help"]);
+    for part in ["Examples:", "Exit status:", "config", "import", "LONGSHORE_CONFIG"] {
+        assert!(said(&help).contains(part), "{part}: {}", said(&help));
+    }
+    assert_eq!(longshore(&["serv"]).status.code(), Some(2));
+}
