@@ -31,7 +31,7 @@ use longshore_driver_sdk::request_id;
 use crate::auth::{Auth, Caller, Need, Refusal};
 use crate::metrics::Metrics;
 use crate::oci::RepositoryName;
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use error::ApiError;
 use exchange::Exchange;
 use operation::{Operation, Target};
@@ -108,6 +108,9 @@ async fn admit(
     edge.auth.authorise(&caller, need)?;
     if edge.read_only && need.writes() {
         return Err(Refusal::ReadOnly.into());
+    }
+    if let Some(name) = operation.name.as_ref().filter(|_| operation.target.adds()) {
+        edge.registry.storages().of(name).check_room().map_err(RegistryError::Storage)?;
     }
     answer(edge, &caller, operation, request).await
 }

@@ -87,6 +87,16 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Whether it brings bytes to keep.
+    pub fn adds(&self) -> bool {
+        matches!(
+            self,
+            Self::StartUpload(_) | Self::AppendUpload(_) | Self::FinishUpload(..) | Self::PutManifest(..)
+        )
+    }
+}
+
 /// What a POST asks of a new upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadWish {

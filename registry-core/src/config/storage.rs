@@ -17,6 +17,8 @@ pub struct Storage {
     pub prefixes: Vec<String>,
     /// The id that the store must have; printed by `longshore storage init`.
     pub store_id: Option<String>,
+    /// With less space left than this many bytes, uploads are refused; pulls and deletes go on. 0: no watermark.
+    pub min_free: u64,
     /// A user, besides our own and root, that the driver may run as.
     pub trust_uid: Option<u32>,
 }

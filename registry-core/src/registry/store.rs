@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use longshore_driver_sdk::{Condition, Driver, Entry, Key, KeyPrefix, ListQuery, Object, Optional as _};
+use longshore_driver_sdk::{
+    Condition, Driver, DriverError, Entry, Key, KeyPrefix, ListQuery, Object, Optional as _, Reason,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::health::Health;
+use super::health::{Health, Room};
 use super::records::{self, StoreRecord};
 use super::shared_reads::SharedReads;
 use super::{Result, layout};
+use crate::storage::advice::next_step;
 
 const PAGE: usize = 1000;
 
@@ -23,6 +26,7 @@ pub struct Store {
     driver: Arc<dyn Driver>,
     reads: SharedReads,
     health: Health,
+    min_free: u64,
 }
 
 impl fmt::Debug for Store {
@@ -52,7 +56,43 @@ pub enum StoreProblem {
 
 impl Store {
     pub fn new(name: String, driver: Arc<dyn Driver>) -> Self {
-        Self { name, driver, reads: SharedReads::default(), health: Health::default() }
+        Self { name, driver, reads: SharedReads::default(), health: Health::default(), min_free: 0 }
+    }
+
+    /// Takes no uploads while less space is left than so many bytes.
+    #[must_use]
+    pub fn with_min_free(mut self, bytes: u64) -> Self {
+        self.min_free = bytes;
+        self
+    }
+
+    /// Whether uploads are taken, as far as the last probe knew.
+    ///
+    /// # Errors
+    /// [`Reason::NoSpace`] below the watermark.
+    pub fn check_room(&self) -> longshore_driver_sdk::Result<()> {
+        if !self.health.is_low() {
+            return Ok(());
+        }
+        let message =
+            format!("less than min_free = {} bytes are left in storage {}", self.min_free, self.name);
+        Err(DriverError::new(Reason::NoSpace, message))
+    }
+
+    /// `None`: the driver can't tell, and there may be room.
+    pub(super) fn note_free(&self, free: Option<u64>) {
+        let room = Room { free, min_free: self.min_free };
+        match self.health.set_low(|was| room.is_low(was)) {
+            Some(true) => tracing::warn!(
+                storage = self.name,
+                free,
+                min_free = self.min_free,
+                next = next_step(Reason::NoSpace),
+                "uploads are refused: little space is left"
+            ),
+            Some(false) => tracing::info!(storage = self.name, free, "uploads are taken again"),
+            None => {}
+        }
     }
 
     pub fn name(&self) -> &str {

@@ -24,6 +24,8 @@ pub struct Storage {
     prefixes: Vec<String>,
     root: Option<PathBuf>,
     settings: Vec<String>,
+    /// Lines of its section of the core's configuration.
+    section: String,
     /// Where the driver listens, when the core dials somebody else who stands before it.
     behind: Option<(PathBuf, PathBuf)>,
 }
@@ -31,7 +33,14 @@ pub struct Storage {
 impl Storage {
     /// The storage of every repository that no other storage claims.
     pub fn default_one() -> Self {
-        Self { name: "main".into(), prefixes: Vec::new(), root: None, settings: Vec::new(), behind: None }
+        Self {
+            name: "main".into(),
+            prefixes: Vec::new(),
+            root: None,
+            settings: Vec::new(),
+            section: String::new(),
+            behind: None,
+        }
     }
 
     pub fn with_prefix(name: &str, prefix: &str) -> Self {
@@ -57,6 +66,13 @@ impl Storage {
         self
     }
 
+    /// One more line of its section of the core's configuration.
+    #[must_use]
+    pub fn configured(mut self, line: &str) -> Self {
+        self.section += &format!("{line}\n");
+        self
+    }
+
     /// Its section of the configuration, and its driver, not yet started.
     pub(super) fn placed(self, sockets: &Path, data: &Path) -> (String, Driver) {
         let own = sockets.join(format!("{}.sock", self.name));
@@ -65,6 +81,7 @@ impl Storage {
         if !self.prefixes.is_empty() {
             section += &format!("prefixes = {:?}\n", self.prefixes);
         }
+        section += &self.section;
         let endpoint = format!("unix://{}", listening.display());
         let root = self.root.unwrap_or_else(|| data.join(&self.name));
         (section, Driver { process: None, endpoint, root, settings: self.settings })

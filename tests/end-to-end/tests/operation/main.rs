@@ -4,3 +4,4 @@ mod health;
 mod logs;
 mod metrics;
 mod read_only;
+mod watermark;
