@@ -21,7 +21,7 @@ async fn logged(config: &str, url: usize) -> String {
     registry.start_core();
     registry.await_ready(PATIENCE).await;
     ask(&Client::new(&registry.urls()[url]), "/v2/forwarded/app/tags/list").await;
-    let said = |line: &str| line.contains("forwarded/app") && line.contains("client");
+    let said = |line: &str| line.contains("forwarded/app") && line.contains("status=");
     registry.core().await_line_where("the request with its client", said, PATIENCE)
 }
 
