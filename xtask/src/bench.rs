@@ -18,7 +18,7 @@ use load::{Data, Load};
 use sample::{Sample, Samples};
 use server::{Kind, Programs, Server};
 
-pub(crate) struct Options {
+struct Options {
     rounds: usize,
     megabytes: u64,
     only: Option<String>,
@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
+    fn parse(words: &[&str]) -> Result<Self, String> {
         let mut options = Self {
             rounds: 7,
             megabytes: 1024,
@@ -67,7 +67,16 @@ impl Options {
     }
 }
 
-pub(crate) fn bench(options: &Options) -> Result<(), String> {
+/// Runs in an optimised build: in another the client would be slower than the servers, and every ratio near 1.
+pub(crate) fn start(words: &[&str]) -> Result<(), String> {
+    let options = Options::parse(words)?;
+    if !cfg!(debug_assertions) {
+        return bench(&options);
+    }
+    succeed(cargo(&["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]).args(words))
+}
+
+fn bench(options: &Options) -> Result<(), String> {
     tools::provide_bench()?;
     succeed(&mut cargo(&["build", "--release"]))?;
     let programs = Programs::find()?;

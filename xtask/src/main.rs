@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         ["run", options @ ..] => run::Options::parse(options).and_then(|options| run::run(&options)),
         ["test"] | ["ci"] => tests::everything(),
         ["test", filter] if !filter.starts_with('-') => tests::filtered(filter),
-        ["bench", options @ ..] => bench::Options::parse(options).and_then(|options| bench::bench(&options)),
+        ["bench", options @ ..] => bench::start(options),
         ["help" | "--help" | "-h"] => {
             console::say(USAGE);
             return ExitCode::SUCCESS;
