@@ -16,7 +16,7 @@ use crate::driver::{Ack, Upload, UploadId, UploadState, UploadStream};
 use crate::error::{DriverError, Reason, Result};
 
 /// Pieces that may wait for the one being written.
-const QUEUE: usize = 2;
+const QUEUE: usize = 8;
 /// How far a mark that nobody asked to be flushed may run ahead of the durable one.
 const LAZY_MARK: u64 = 32 * 1024 * 1024;
 
