@@ -29,7 +29,7 @@ pub(crate) const MAX_MESSAGE: usize = 5 * 1024 * 1024;
 /// Measured best for pieces of 256 KiB (docs/adr/0006).
 pub(crate) const FRAME: u32 = 256 * 1024;
 /// What may wait unread of one upload.
-const STREAM_WINDOW: u32 = 1024 * 1024;
+const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
 /// Large enough that no stream that is slow holds up the others of its connection (docs/adr/0006).
 pub(crate) const CONNECTION_WINDOW: u32 = 1 << 30;
 const DELETE_MAX: usize = 1000;
