@@ -18,6 +18,9 @@ use load::{Data, Load};
 use sample::{Sample, Samples};
 use server::{Kind, Programs, Server};
 
+/// The round that is not counted.
+const WARM_UP: usize = 0;
+
 struct Options {
     rounds: usize,
     megabytes: u64,
@@ -90,16 +93,20 @@ fn bench(options: &Options) -> Result<(), String> {
     let mut samples = Samples::default();
     for load in &loads {
         console::heading(load.name());
-        for round in 0..options.rounds {
-            for kind in load.kinds() {
-                let sample = run(*kind, *load, options, &programs, &data)
+        for round in 0..=options.rounds {
+            for kind in order(*load, round) {
+                let sample = run(kind, *load, options, &programs, &data)
                     .map_err(|error| format!("{} of {}, round {round}: {error}", load.name(), kind.name()))?;
-                console::say(&format!("round {} {:<13} {sample}", round + 1, kind.name()));
-                samples.add(*load, *kind, sample);
+                if round == WARM_UP {
+                    console::say(&format!("warm-up {:<13} {sample}", kind.name()));
+                } else {
+                    console::say(&format!("round {round} {:<13} {sample}", kind.name()));
+                    samples.add(*load, kind, sample);
+                }
             }
         }
     }
-    data.remove();
+    drop(data);
     let checks = ratio::check(&samples);
     for check in &checks {
         console::say(&check.to_string());
@@ -116,6 +123,15 @@ fn bench(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// Each goes first in every other round, so that what the one leaves behind burdens both alike.
+fn order(load: Load, round: usize) -> Vec<Kind> {
+    let mut kinds = load.kinds().to_vec();
+    if round % 2 == 1 {
+        kinds.reverse();
+    }
+    kinds
+}
+
 /// One measured load on a server that was just started on a store of its own.
 fn run(
     kind: Kind,
@@ -128,6 +144,7 @@ fn run(
     let store = place.join(format!("{}-store", kind.name()));
     remove(&store)?;
     load.prepare(kind, programs, data, &store)?;
+    load.touch_memory(data, &options.tmpfs)?;
     let server = Server::start(kind, programs, &store)?;
     let measured = load.run(&server, data);
     drop(server);

@@ -66,12 +66,33 @@ impl Load {
 
     /// nginx can't take a push.
     pub(crate) fn kinds(self) -> &'static [Kind] {
-        match self {
-            Self::SmallPush | Self::PushTmpfs1 | Self::PushTmpfs8 | Self::PushDisk1 | Self::PushDisk8 => {
-                &[Kind::Longshore, Kind::Distribution]
-            }
-            _ => &[Kind::Longshore, Kind::Distribution, Kind::Nginx],
+        if self == Self::SmallPush || self.pushers() > 0 {
+            &[Kind::Longshore, Kind::Distribution]
+        } else {
+            &[Kind::Longshore, Kind::Distribution, Kind::Nginx]
         }
+    }
+
+    /// Clients that push a large blob.
+    fn pushers(self) -> usize {
+        match self {
+            Self::PushTmpfs1 | Self::PushDisk1 => 1,
+            Self::PushTmpfs8 | Self::PushDisk8 => CLIENTS,
+            _ => 0,
+        }
+    }
+
+    /// Before a push: writes as much on tmpfs, and frees it. On a virtual machine that gives free memory back to its
+    /// host, the next to use it pays for that: up to three times the system time.
+    pub(crate) fn touch_memory(self, data: &Data, tmpfs: &Path) -> Result<(), String> {
+        if self.pushers() == 0 {
+            return Ok(());
+        }
+        let path = tmpfs.join("touched");
+        let failed = |error| format!("cannot write {}: {error}", path.display());
+        fs::create_dir_all(tmpfs).map_err(failed)?;
+        let touched = write_blob(&path, data.size * self.pushers() as u64, 0).map_err(failed);
+        fs::remove_file(&path).map_err(failed).and(touched)
     }
 
     pub(crate) fn on_tmpfs(self) -> bool {
@@ -90,10 +111,7 @@ impl Load {
         if kind == Kind::Nginx {
             return data.lay_out(&store.join("www/v2").join(REPOSITORY), large);
         }
-        if matches!(
-            self,
-            Self::SmallPush | Self::PushTmpfs1 | Self::PushTmpfs8 | Self::PushDisk1 | Self::PushDisk8
-        ) {
+        if self == Self::SmallPush || self.pushers() > 0 {
             return Ok(());
         }
         let server = Server::start(kind, programs, store)?;
@@ -121,9 +139,8 @@ impl Load {
             Self::SmallPush => (push_small(server)?, "blobs/s", None),
             Self::Pull1 => throughput(data.size, pull(server, data, 1)?, 1),
             Self::Pull8 => throughput(data.size, pull(server, data, CLIENTS)?, CLIENTS),
-            Self::PushTmpfs1 | Self::PushDisk1 => throughput(data.size, push(server, data, 1)?, 1),
-            Self::PushTmpfs8 | Self::PushDisk8 => {
-                throughput(data.size, push(server, data, CLIENTS)?, CLIENTS)
+            Self::PushTmpfs1 | Self::PushDisk1 | Self::PushTmpfs8 | Self::PushDisk8 => {
+                throughput(data.size, push(server, data, self.pushers())?, self.pushers())
             }
             Self::ColdStart => (server.start.as_secs_f64() * 1000.0, "ms", None),
             Self::IdleMemory => {
@@ -239,8 +256,10 @@ impl Data {
         }
         Ok(())
     }
+}
 
-    pub(crate) fn remove(&self) {
+impl Drop for Data {
+    fn drop(&mut self) {
         let _left_behind = fs::remove_dir_all(&self.directory);
     }
 }

@@ -6,10 +6,15 @@ use super::load::Load;
 use super::sample::{Samples, median};
 use super::server::Kind;
 
+const PUSH_TMPFS_8: &str = "push of 8 blobs on tmpfs, throughput ratio";
+const PUSH_DISK_8: &str = "push of 8 blobs on disk, throughput ratio";
+
 /// One promise, and what was seen.
 pub(crate) struct Check {
     what: &'static str,
     bound: Bound,
+    /// What is wanted where less is promised, with the decision that says why.
+    aim: Option<(f64, &'static str)>,
     seen: f64,
 }
 
@@ -34,7 +39,11 @@ impl fmt::Display for Check {
             Bound::AtMost(bound) => format!("at most {bound}"),
         };
         let verdict = if self.holds() { "ok" } else { "MISSED" };
-        write!(f, "{}: {:.2}, {bound}: {verdict}", self.what, self.seen)
+        write!(f, "{}: {:.2}, {bound}: {verdict}", self.what, self.seen)?;
+        match self.aim {
+            Some((aim, why)) if self.seen < aim => write!(f, "; short of the aim, {aim} ({why})"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -51,12 +60,21 @@ pub(crate) fn check(samples: &Samples) -> Vec<Check> {
         ("pull of 1 blob, ratio of CPU per GiB", Bound::AtMost(2.0), cpu(Load::Pull1)),
         ("pull of 8 blobs at once, ratio of CPU per GiB", Bound::AtMost(2.0), cpu(Load::Pull8)),
         ("push of 1 blob on tmpfs, throughput ratio", Bound::AtLeast(1.2), rate(Load::PushTmpfs1)),
-        ("push of 8 blobs on tmpfs, throughput ratio", Bound::AtLeast(1.2), rate(Load::PushTmpfs8)),
+        (PUSH_TMPFS_8, Bound::AtLeast(0.6), rate(Load::PushTmpfs8)),
         ("push of 1 blob on disk, throughput ratio", Bound::AtLeast(1.0), rate(Load::PushDisk1)),
-        ("push of 8 blobs on disk, throughput ratio", Bound::AtLeast(1.0), rate(Load::PushDisk8)),
+        (PUSH_DISK_8, Bound::AtLeast(0.6), rate(Load::PushDisk8)),
         ("cold start of core and driver, ms", Bound::AtMost(100.0), ours(Load::ColdStart)),
         ("idle memory of core and driver, MiB", Bound::AtMost(25.0), ours(Load::IdleMemory)),
     ];
-    let seen = checks.into_iter().filter_map(|(what, bound, seen)| Some(Check { what, bound, seen: seen? }));
-    seen.collect()
+    let seen = checks.into_iter();
+    seen.filter_map(|(what, bound, seen)| Some(Check { what, bound, aim: aim(what), seen: seen? })).collect()
+}
+
+fn aim(what: &str) -> Option<(f64, &'static str)> {
+    const BUSY: &str = "docs/adr/0021";
+    match what {
+        PUSH_TMPFS_8 => Some((1.2, BUSY)),
+        PUSH_DISK_8 => Some((1.0, BUSY)),
+        _ => None,
+    }
 }

@@ -15,11 +15,13 @@ const HEAD: &str = "\
 Measured by `cargo xtask bench`, which anyone can repeat (Debian, root for the installation of wrk and nginx; go for
 distribution 3.1.2). Every sample comes from a server that was just started on a store of its own; longshore (core and
 filesystem driver, over the stream plane, durable as shipped), distribution 3.1.2 (the configuration of its image) and
-nginx (the same bytes as plain files) run one after the other in each round, on the same file system and the same
-machine as the client. Large blobs are moved by a plain HTTP client, the requests a second by `wrk`. CPU is user and
-system time of the server's whole process tree; peak memory is the sum of the high-water marks of its processes. A ratio
-is the median of the ratios of the pairs. 64 connections ask for one manifest or blob here: requests that wait for the
-same record share a read (docs/adr/0019), which a load over many records does not.
+nginx (the same bytes as plain files) run one after the other in each round, in an order that turns with each round, on
+the same file system and the same machine as the client; a first round is not counted. Large blobs are moved by a plain
+HTTP client, the requests a second by `wrk`. CPU is user and system time of the server's whole process tree; peak memory
+is the sum of the high-water marks of its processes. A ratio is the median of the ratios of the pairs. 64 connections ask for one manifest or blob here: requests that wait for the
+same record share a read (docs/adr/0019), which a load over many records does not. Before each push of large blobs as
+much memory is written and freed again: a virtual machine may give free memory back to its host, and who uses it next
+pays for that.
 
 ";
 
@@ -31,12 +33,21 @@ pub(crate) fn write(
     megabytes: u64,
 ) -> Result<(), String> {
     let mut text = HEAD.to_owned();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let _ = writeln!(text, "This run: {rounds} rounds, large blobs of {megabytes} MiB, {cores} cores.\n");
+    let _ = writeln!(text, "This run: {rounds} rounds, large blobs of {megabytes} MiB, {}.\n", machine());
     promises(&mut text, checks);
     medians(&mut text, samples);
     raw(&mut text, samples);
     fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// The processors and the kernel.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("an unknown processor", |(_, model)| model);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cores} cores of {model}, Linux {}", kernel.trim())
 }
 
 fn promises(text: &mut String, checks: &[Check]) {
