@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::Version;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
@@ -123,48 +124,77 @@ impl<B: Body<Data = Bytes, Error: Into<Problem>> + Unpin> Body for Paced<B> {
     }
 }
 
+/// On HTTP/2 a piece counts as taken when the last of it fits into the client's window: of a whole piece of 256 KiB
+/// a slow but steady client would seem to take nothing for as long as it needs for all of it.
+const HTTP2_PIECE: usize = 64 * 1024;
+
 /// A response body that tells its exchange what was taken. Its end is the end of the exchange.
 pub(super) struct Taken<B> {
     body: B,
     exchange: Exchange,
+    most: usize,
+    /// Of a piece longer than that.
+    rest: Bytes,
     _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl<B> Taken<B> {
     /// With the turn that the response was given, if it needed one.
-    pub(super) fn new(body: B, exchange: Exchange, turn: Option<OwnedSemaphorePermit>) -> Self {
-        Self { body, exchange, _turn: turn }
+    pub(super) fn new(
+        body: B,
+        exchange: Exchange,
+        version: Version,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        let most = if version == Version::HTTP_2 { HTTP2_PIECE } else { usize::MAX };
+        Self { body, exchange, most, rest: Bytes::new(), _turn: turn }
+    }
+
+    fn part(&mut self, mut data: Bytes) -> Bytes {
+        self.rest = data.split_off(data.len().min(self.most));
+        data
     }
 }
 
-impl<B: Body + Unpin> Body for Taken<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes> + Unpin> Body for Taken<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = if self.rest.is_empty() {
+            Pin::new(&mut self.body).poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.rest)))))
+        };
         match &frame {
             Poll::Ready(Some(_)) => self.exchange.gave(),
             Poll::Ready(None) => {}
             Poll::Pending => self.exchange.waits(),
         }
-        frame
+        frame.map_ok(|frame| frame.map_data(|data| self.part(data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let mut hint = self.body.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::pulse::Pulse;
     use super::*;
 
     /// Pieces of this size that are each waited for so long; gives how many bytes came before it was too slow.
@@ -208,5 +238,24 @@ mod tests {
         let mut body = Paced::new(http_body_util::StreamBody::new(silent), &limits);
         let failed = http_body_util::BodyExt::frame(&mut body).await.expect("a frame").unwrap_err();
         assert!(failed.to_string().contains("at least 51 are asked for"), "{failed}");
+    }
+
+    #[tokio::test]
+    async fn a_long_piece_is_handed_over_in_parts_on_http_2_and_whole_on_http_1() {
+        for (version, parts) in [(Version::HTTP_2, 4), (Version::HTTP_11, 1)] {
+            let piece = Bytes::from((0..4 * HTTP2_PIECE).map(|at| at as u8).collect::<Vec<_>>());
+            let exchange = Pulse::new(&Limits::default()).begin(version == Version::HTTP_2);
+            let body = http_body_util::Full::new(piece.clone());
+            let mut taken = Taken::new(body, exchange, version, None);
+            let (mut came, mut frames) = (Vec::new(), 0);
+            while !taken.is_end_stream() {
+                let left = piece.len() - came.len();
+                assert_eq!(taken.size_hint().exact(), Some(left as u64));
+                let frame = http_body_util::BodyExt::frame(&mut taken).await.expect("a frame").unwrap();
+                came.extend_from_slice(frame.data_ref().expect("data"));
+                frames += 1;
+            }
+            assert_eq!((frames, came), (parts, piece.to_vec()));
+        }
     }
 }

@@ -242,10 +242,11 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let exchange = self.pulse.begin(request.version() == Version::HTTP_2);
+        let version = request.version();
+        let exchange = self.pulse.begin(version == Version::HTTP_2);
         let Edge { router, limits, trusted, .. } = &*self.edge;
         if request.headers().len() > limits.header_fields.into() {
-            let mut refused = Response::new(Taken::new(Body::empty(), exchange, None));
+            let mut refused = Response::new(Taken::new(Body::empty(), exchange, version, None));
             *refused.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             return Box::pin(async { Ok(refused) });
         }
@@ -266,7 +267,7 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
                 }
                 None => None,
             };
-            Ok(router.call(request).await?.map(|body| Taken::new(body, exchange, turn)))
+            Ok(router.call(request).await?.map(|body| Taken::new(body, exchange, version, turn)))
         })
     }
 }

@@ -120,7 +120,8 @@ async fn one_response_that_nobody_takes_does_not_end_the_others_on_its_connectio
     while let Some(piece) = taken.chunk().await.expect("the other response goes on") {
         length += piece.len();
         if begin.elapsed() < Duration::from_secs(4) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            // A frame of 16 KiB at a time: a whole piece of 256 KiB takes longer than the limit.
+            tokio::time::sleep(Duration::from_millis(80)).await;
         }
     }
     assert_eq!(length, 16 << 20);
