@@ -32,7 +32,7 @@ const TOOLS: &[(&str, &str)] = &[
 ];
 
 /// What the benchmark needs beside.
-const BENCH_TOOLS: &[(&str, &str)] = &[("wrk", "wrk"), ("nginx", "nginx-light")];
+const BENCH_TOOLS: &[(&str, &str)] = &[("wrk", "wrk"), ("nginx", "nginx-light"), ("curl", "curl")];
 
 /// What the tests need.
 pub(crate) fn provide() -> Result<(), String> {

@@ -171,9 +171,7 @@ fn ask(server: &Server, path: &str) -> Result<f64, String> {
 
 fn pull(server: &Server, data: &Data, clients: usize) -> Result<Duration, String> {
     let digest = &data.large[0].1;
-    client::at_once(
-        (0..clients).map(|_| || client::pull(&client::agent(), &server.url, digest, data.size)).collect(),
-    )
+    client::at_once((0..clients).map(|_| || client::pull(&server.url, digest, data.size)).collect())
 }
 
 /// Each client pushes another blob.

@@ -16,8 +16,8 @@ Measured by `cargo xtask bench`, which anyone can repeat (Debian, root for the i
 distribution 3.1.2). Every sample comes from a server that was just started on a store of its own; longshore (core and
 filesystem driver, over the stream plane, durable as shipped), distribution 3.1.2 (the configuration of its image) and
 nginx (the same bytes as plain files) run one after the other in each round, in an order that turns with each round, on
-the same file system and the same machine as the client; a first round is not counted. Large blobs are moved by a plain
-HTTP client, the requests a second by `wrk`. CPU is user and system time of the server's whole process tree; peak memory
+the same file system and the same machine as the client; a first round is not counted. Large blobs are pushed by a plain
+HTTP client and pulled by `curl`, the requests a second are `wrk`'s. CPU is user and system time of the server's whole process tree; peak memory
 is the sum of the high-water marks of its processes. A ratio is the median of the ratios of the pairs. 64 connections ask for one manifest or blob here: requests that wait for the
 same record share a read (docs/adr/0019), which a load over many records does not. Before each push of large blobs as
 much memory is written and freed again: a virtual machine may give free memory back to its host, and who uses it next
