@@ -82,6 +82,13 @@ impl RemoteDriver {
         Self { supervised: Supervised::start(remote), deadlines }
     }
 
+    /// Over one connection that is there already, and that nobody mends.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) async fn over(channel: tonic::transport::Channel, remote: &Remote) -> Result<Self> {
+        let link = Link::over(channel, remote).await?;
+        Ok(Self { supervised: Supervised::of(link), deadlines: remote.deadlines.clone() })
+    }
+
     /// Waits for the first handshake.
     ///
     /// # Errors
@@ -245,48 +252,6 @@ impl Driver for RemoteDriver {
         reading::open(&self.supervised, &self.deadlines, key, range).await
     }
 
-    async fn open_upload(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
-        let (upload, stream) = upload::open(&self.supervised, &self.deadlines, open).await?;
-        Ok((upload, Box::new(stream)))
-    }
-
-    async fn get_upload(&self, id: &UploadId) -> Result<Upload> {
-        let answer = self
-            .call(Repeat::Freely, |link| {
-                let request = v1::GetUploadRequest { upload_id: id.as_str().to_owned() };
-                async move { link.control().get_upload(request).await }
-            })
-            .await?;
-        answers::upload(id, answer.upload)
-    }
-
-    async fn list_uploads(&self, query: &UploadQuery) -> Result<Page<Upload>> {
-        let request = v1::ListUploadsRequest {
-            start_after: query.start_after.clone(),
-            limit: u32::try_from(query.limit).unwrap_or(u32::MAX),
-            idle_since: query.idle_since.map(Into::into),
-        };
-        let answer = self
-            .call(Repeat::Freely, |link| {
-                let request = request.clone();
-                async move { link.control().list_uploads(request).await }
-            })
-            .await?;
-        answers::uploads(query, answer)
-    }
-
-    async fn end_upload(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
-        let request =
-            v1::EndUploadRequest { upload_id: id.as_str().to_owned(), fence: Some(wire::fence_out(fence)) };
-        let answer = self
-            .call(Repeat::Freely, |link| {
-                let request = request.clone();
-                async move { link.control().end_upload(request).await }
-            })
-            .await?;
-        Ok(answer.existed)
-    }
-
     async fn rename(&self, from: &Key, to: &Key) -> Result<Object> {
         let request = v1::MoveRequest { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
         let answer = self
@@ -320,6 +285,56 @@ impl Driver for RemoteDriver {
             .await?;
         let expires = answer.expires.and_then(|time| time.try_into().ok());
         Ok(expires.filter(|_| !answer.url.is_empty()).map(|expires| SignedUrl { url: answer.url, expires }))
+    }
+
+    fn uploads(&self) -> &dyn crate::driver::Uploads {
+        self
+    }
+}
+
+/// Named in full: with both traits at hand, `get` and `list` would have two meanings.
+#[async_trait]
+impl crate::driver::Uploads for RemoteDriver {
+    async fn open(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
+        let (upload, stream) = upload::open(&self.supervised, &self.deadlines, open).await?;
+        Ok((upload, Box::new(stream)))
+    }
+
+    async fn get(&self, id: &UploadId) -> Result<Upload> {
+        let answer = self
+            .call(Repeat::Freely, |link| {
+                let request = v1::GetUploadRequest { upload_id: id.as_str().to_owned() };
+                async move { link.control().get_upload(request).await }
+            })
+            .await?;
+        answers::upload(id, answer.upload)
+    }
+
+    async fn list(&self, query: &UploadQuery) -> Result<Page<Upload>> {
+        let request = v1::ListUploadsRequest {
+            start_after: query.start_after.clone(),
+            limit: u32::try_from(query.limit).unwrap_or(u32::MAX),
+            idle_since: query.idle_since.map(Into::into),
+        };
+        let answer = self
+            .call(Repeat::Freely, |link| {
+                let request = request.clone();
+                async move { link.control().list_uploads(request).await }
+            })
+            .await?;
+        answers::uploads(query, answer)
+    }
+
+    async fn end(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
+        let request =
+            v1::EndUploadRequest { upload_id: id.as_str().to_owned(), fence: Some(wire::fence_out(fence)) };
+        let answer = self
+            .call(Repeat::Freely, |link| {
+                let request = request.clone();
+                async move { link.control().end_upload(request).await }
+            })
+            .await?;
+        Ok(answer.existed)
     }
 
     async fn drain(&self, grace: Duration) -> Result<u32> {

@@ -8,8 +8,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::future::BoxFuture;
 
-use crate::error::{DriverError, Reason, Result};
+use crate::backend;
+use crate::error::{DriverError, Optional as _, Reason, Result};
 use crate::key::{Key, KeyPrefix};
 
 /// A store of objects under keys. Everything acknowledged is as durable as [`Capabilities::durability`] says.
@@ -19,13 +21,23 @@ pub trait Driver: Send + Sync + 'static {
     fn description(&self) -> Description;
 
     /// Whether the backend can be reached, and how much space is left. Under a second, without effects.
-    async fn probe(&self) -> Result<Probe>;
+    /// Without more ado, whether a key can be looked up: the store's id.
+    async fn probe(&self) -> Result<Probe> {
+        self.stat(&Key::store_id()).await.optional()?;
+        Ok(Probe::ready(None))
+    }
 
     /// Size and etag of an object.
     async fn stat(&self, key: &Key) -> Result<Object>;
 
+    /// Its upload sessions. A backend that has none of its own keeps a [`crate::sessions::Sessions`], and this leads
+    /// there. The five calls at the end of this trait pass on to it, and no driver has reason to write them itself.
+    fn uploads(&self) -> &dyn Uploads;
+
     /// A small object, whole. Larger than [`Limits::max_inline`]: [`Reason::TooLarge`].
-    async fn get(&self, key: &Key) -> Result<(Object, Bytes)>;
+    async fn get(&self, key: &Key) -> Result<(Object, Bytes)> {
+        backend::get(self, key).await
+    }
 
     /// Writes a small object, atomically: readers see the old one or the new one.
     async fn put(&self, key: &Key, content: Bytes, condition: Condition) -> Result<Object>;
@@ -39,19 +51,6 @@ pub trait Driver: Send + Sync + 'static {
     /// An object's bytes, from an offset. At the end: no bytes. Behind it: [`Reason::OffsetPastEnd`].
     async fn read(&self, key: &Key, range: ReadRange) -> Result<Reading>;
 
-    /// Creates or resumes an upload session and takes it over from any writer with a lower fence.
-    async fn open_upload(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)>;
-
-    /// A session's durable state.
-    async fn get_upload(&self, id: &UploadId) -> Result<Upload>;
-
-    /// Sessions in the order of their ids.
-    async fn list_uploads(&self, query: &UploadQuery) -> Result<Page<Upload>>;
-
-    /// Ends a session, and says whether there was one. An open one goes with its bytes; of a committed one only the
-    /// session goes, the object stays.
-    async fn end_upload(&self, id: &UploadId, fence: &Fence) -> Result<bool>;
-
     /// Renames an object, never over an existing one. Needs [`Capabilities::move_cost`].
     async fn rename(&self, from: &Key, _to: &Key) -> Result<Object> {
         Err(DriverError::new(Reason::NotSupported, format!("this driver can't move {from}")))
@@ -63,8 +62,54 @@ pub trait Driver: Send + Sync + 'static {
         Err(DriverError::new(Reason::NotSupported, format!("this driver can't sign a URL for {key}")))
     }
 
+    /// As [`Uploads::open`].
+    async fn open_upload(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
+        self.uploads().open(open).await
+    }
+
+    /// As [`Uploads::get`].
+    async fn get_upload(&self, id: &UploadId) -> Result<Upload> {
+        self.uploads().get(id).await
+    }
+
+    /// As [`Uploads::list`].
+    async fn list_uploads(&self, query: &UploadQuery) -> Result<Page<Upload>> {
+        self.uploads().list(query).await
+    }
+
+    /// As [`Uploads::end`].
+    async fn end_upload(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
+        self.uploads().end(id, fence).await
+    }
+
+    /// As [`Uploads::drain`].
+    async fn drain(&self, grace: Duration) -> Result<u32> {
+        self.uploads().drain(grace).await
+    }
+}
+
+/// Upload sessions: they outlive the stream, the core and the driver process (contract section U).
+#[async_trait]
+pub trait Uploads: Send + Sync {
+    /// Creates or resumes a session and takes it over from any writer with a lower fence.
+    async fn open(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)>;
+
+    /// A session's durable state.
+    async fn get(&self, id: &UploadId) -> Result<Upload>;
+
+    /// Sessions in the order of their ids.
+    async fn list(&self, query: &UploadQuery) -> Result<Page<Upload>>;
+
+    /// Ends a session, and says whether there was one. An open one goes with its bytes; of a committed one only the
+    /// session goes, the object stays.
+    async fn end(&self, id: &UploadId, fence: &Fence) -> Result<bool>;
+
     /// Makes open sessions durable before the process stops, and says how many there are.
-    async fn drain(&self, _grace: Duration) -> Result<u32> {
+    async fn drain(&self, grace: Duration) -> Result<u32>;
+
+    /// Ends open sessions that nobody touched for [`Limits::upload_ttl`], and says how many. [`crate::run`] asks for it
+    /// every minute.
+    async fn expire(&self, _now: SystemTime) -> Result<usize> {
         Ok(0)
     }
 }
@@ -82,6 +127,12 @@ pub trait UploadStream: Send {
     /// Makes the object of exactly the bytes received visible, durably and at once. Fails without harm: the session
     /// stays.
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Upload>;
+
+    /// Comes to an end when a newer writer takes the session away, with what the older one is to be told
+    /// ([`Reason::Fenced`]): it may be idle, and must hear of it all the same (contract clause U4).
+    fn evicted(&self) -> BoxFuture<'static, DriverError> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// How far a session is.
@@ -99,6 +150,13 @@ pub struct Description {
     pub version: String,
     pub capabilities: Capabilities,
     pub limits: Limits,
+}
+
+impl Description {
+    /// A driver with the usual limits.
+    pub fn new(name: &str, version: &str, capabilities: Capabilities) -> Self {
+        Self { name: name.to_owned(), version: version.to_owned(), capabilities, limits: Limits::default() }
+    }
 }
 
 /// What an acknowledgement survives.
@@ -138,6 +196,25 @@ pub struct Capabilities {
     pub uploads_shared: bool,
     pub sign_get: bool,
     pub move_cost: Option<MoveCost>,
+}
+
+impl Capabilities {
+    /// What holds of a store with a single writer: one process has it for itself, every call goes through one lock,
+    /// and objects can be read from any offset. Conditions are atomic then without further ado, and listings current.
+    /// Sessions are shared with nobody. Moving and signing are left out: each needs a method.
+    pub fn serial(durability: Durability) -> Self {
+        Self {
+            durability,
+            range_read: true,
+            put_if_absent: true,
+            put_if_match: true,
+            delete_if_match: true,
+            list_is_current: true,
+            uploads_shared: false,
+            sign_get: false,
+            move_cost: None,
+        }
+    }
 }
 
 /// What a driver takes.

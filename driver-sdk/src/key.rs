@@ -1,6 +1,7 @@
 //! Keys: what the core calls an object by. Owns their grammar (contract clause K1, proto rule R7); a `Key` that exists
 //! is valid, so nobody checks again and nobody can reach out of the store with one.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -60,6 +61,13 @@ impl Key {
     /// The last component.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// Keys sort as their texts do, so maps of keys can be asked for any text.
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

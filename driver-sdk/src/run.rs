@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,8 @@ use crate::server;
 const GRACE: Duration = Duration::from_secs(10);
 /// Threads for blocking file work: enough to keep a disk busy, few enough that their stacks and heaps stay small.
 const BLOCKING_THREADS: usize = 16;
+/// How often idle sessions are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// Who a driver is, for `--help` and `--version`.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,13 @@ pub struct About {
     pub version: &'static str,
     /// One line for each setting.
     pub settings: &'static str,
+}
+
+impl About {
+    /// A driver of this name and version, and its settings, a line for each.
+    pub const fn new(name: &'static str, version: &'static str, settings: &'static str) -> Self {
+        Self { name, version, settings }
+    }
 }
 
 /// What every driver takes on its command line.
@@ -142,13 +151,27 @@ where
     let stop = stop_signal(arguments.minded).map_err(StartError::Signals)?;
     tracing::info!(driver = about.name, version = about.version, "listening on {endpoint}");
     let driver: Arc<dyn Driver> = Arc::new(driver);
-    server::serve(driver.clone(), listener, stop.cancelled_owned(), GRACE)
-        .await
-        .map_err(StartError::Serve)?;
+    let expiry = tokio::spawn(expire(driver.clone()));
+    let served = server::serve(driver.clone(), listener, stop.cancelled_owned(), GRACE).await;
+    expiry.abort();
+    served.map_err(StartError::Serve)?;
     if let Ok(open) = driver.drain(GRACE).await {
         tracing::info!(driver = about.name, open_sessions = open, "stopped");
     }
     Ok(())
+}
+
+/// Ends sessions that nobody touched for their time to live (contract clause U17).
+async fn expire(driver: Arc<dyn Driver>) {
+    let mut every = tokio::time::interval(EXPIRE_EVERY);
+    loop {
+        every.tick().await;
+        match driver.uploads().expire(SystemTime::now()).await {
+            Ok(0) => {}
+            Ok(expired) => tracing::info!(expired, "ended idle uploads"),
+            Err(error) => tracing::warn!(%error, "idle uploads can't be looked for"),
+        }
+    }
 }
 
 fn settings<C: DeserializeOwned>(

@@ -1,6 +1,7 @@
 //! Any [`Driver`] as a service on a socket. Owns what is the same for every driver: the handshake, the checks that the
 //! contract asks of each request, the order of a write stream's messages, and the HTTP/2 settings of this end.
 
+mod pages;
 mod streams;
 mod write_session;
 
@@ -48,18 +49,13 @@ pub async fn serve(
     let service = Service::new(driver, listener.sums());
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<StorageServiceServer<Service>>().await;
-    let storage = StorageServiceServer::new(service.clone())
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tonic::transport::Server::builder()
-        .trace_fn(span)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME)
+    let server = http2()
         .add_service(health)
+        .add_optional_service(usable(reflection().build_v1()))
+        .add_optional_service(usable(reflection().build_v1alpha()))
         .add_service(IdentityServiceServer::new(service.clone()))
-        .add_service(Streams { service: service.clone(), generated: storage })
+        .add_service(storage(&service))
         .serve_with_incoming_shutdown(accept(listener), async {
             let _ = stopped.await;
         });
@@ -71,6 +67,62 @@ pub async fn serve(
     service.draining.store(true, Ordering::Relaxed);
     let _ = stop.send(());
     tokio::time::timeout(grace, server).await.unwrap_or(Ok(()))
+}
+
+fn http2() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .trace_fn(span)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
+}
+
+fn storage(service: &Service) -> Streams {
+    let generated = StorageServiceServer::new(service.clone())
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    Streams { service: service.clone(), generated }
+}
+
+/// The storage service without a server around it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn storage_alone(
+    driver: Arc<dyn Driver>,
+    sums: bool,
+) -> impl tower::Service<
+    http::Request<tonic::body::Body>,
+    Response = http::Response<tonic::body::Body>,
+    Error = std::convert::Infallible,
+    Future: Future<
+        Output = std::result::Result<http::Response<tonic::body::Body>, std::convert::Infallible>,
+    > + Send,
+> + Clone {
+    storage(&Service::new(driver, sums))
+}
+
+/// Serves one connection that is there already.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn serve_over(
+    driver: Arc<dyn Driver>,
+    connection: tokio::io::DuplexStream,
+) -> std::result::Result<(), tonic::transport::Error> {
+    let service = Service::new(driver, true);
+    let connections = futures_util::stream::iter([std::io::Result::Ok(connection)]);
+    let server = http2().add_service(IdentityServiceServer::new(service.clone()));
+    server.add_service(storage(&service)).serve_with_incoming(connections).await
+}
+
+/// What a tool like grpcurl asks a server for: its services, its messages, and those of an error's details (rule R4).
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(longshore_driver_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// A driver without reflection still serves; that it lacks it is said.
+fn usable<S>(built: std::result::Result<S, tonic_reflection::server::Error>) -> Option<S> {
+    built.map_err(|error| tracing::error!(%error, "no reflection: the descriptors are damaged")).ok()
 }
 
 /// Around all that is logged of a call: the client's request that it is made for.
@@ -231,10 +283,8 @@ impl Service {
             limit: limit as usize,
         };
         let page = self.driver.list(&query).await?;
-        Ok(v1::ListResponse {
-            entries: page.entries.into_iter().map(wire::entry_out).collect(),
-            more: page.more,
-        })
+        let (entries, more) = pages::fit(page.entries.into_iter().map(wire::entry_out), page.more);
+        Ok(v1::ListResponse { entries, more })
     }
 
     async fn list_uploads(&self, request: v1::ListUploadsRequest) -> Result<v1::ListUploadsResponse> {
@@ -243,10 +293,8 @@ impl Service {
         let idle_since = request.idle_since.and_then(|time| SystemTime::try_from(time).ok());
         let query = UploadQuery { start_after: request.start_after, limit: limit as usize, idle_since };
         let page = self.driver.list_uploads(&query).await?;
-        Ok(v1::ListUploadsResponse {
-            uploads: page.entries.into_iter().map(wire::upload_out).collect(),
-            more: page.more,
-        })
+        let (uploads, more) = pages::fit(page.entries.into_iter().map(wire::upload_out), page.more);
+        Ok(v1::ListUploadsResponse { uploads, more })
     }
 
     fn refuse_while_draining(&self) -> Result<()> {

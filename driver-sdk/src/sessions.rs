@@ -2,7 +2,9 @@
 //! is durable (marks), when an object appears (commit), and when a session goes. Where bytes and records live is a
 //! [`SessionStorage`]'s matter.
 //!
-//! A driver keeps a [`Sessions`] and passes the four upload calls on to it, unchanged.
+//! A driver keeps a [`Sessions`], and its [`crate::Driver::uploads`] leads there. Where a record and bytes may lie: in a
+//! local directory ([`Spool`]), in a store that one process has for itself ([`SessionTable`]), or where the author's own
+//! [`SessionStorage`] puts them.
 
 pub mod dir;
 pub mod journal;
@@ -10,20 +12,23 @@ mod seat;
 pub mod spool;
 pub mod storage;
 mod stream;
+pub mod table;
 
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::driver::{
-    Fence, OpenMode, OpenUpload, Page, Upload, UploadId, UploadQuery, UploadState, UploadStream,
+    Fence, OpenMode, OpenUpload, Page, Upload, UploadId, UploadQuery, UploadState, UploadStream, Uploads,
 };
 use crate::error::{DriverError, Optional, Reason, Result};
 use crate::key::Key;
 use seat::{Seats, Taken, fenced};
 pub use spool::{Finished, Publish, Spool};
 pub use storage::{Record, SessionHold, SessionStorage};
+pub use table::SessionTable;
 
 /// The most a bookmark may have.
 pub const MAX_BOOKMARK: usize = 4096;
@@ -36,36 +41,28 @@ pub struct Sessions<S> {
     storage: S,
     seats: Seats,
     ttl: Duration,
+    mark_every: Option<u64>,
 }
 
 impl<S: SessionStorage> Sessions<S> {
     /// `ttl`: how long an open session may lie idle ([`crate::driver::Limits::upload_ttl`]).
     pub fn new(storage: S, ttl: Duration) -> Self {
-        Self { storage, seats: Seats::default(), ttl }
+        Self { storage, seats: Seats::default(), ttl, mark_every: None }
     }
 
-    /// As [`crate::driver::Driver::open_upload`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn open_upload(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
-        let OpenUpload { id, fence, mode } = open;
-        if let OpenMode::Create { key, bookmark, .. } = &mode {
-            stream::check_bookmark(bookmark)?;
-            self.check_create(&id, &fence, key).await?;
-        }
-        let taken = self.seats.claim(&id, &fence)?.take(HANDOVER).await?;
-        let mut hold = match mode {
-            OpenMode::Create { key, bookmark, .. } => self.create(&id, &fence, key, bookmark).await?,
-            OpenMode::Resume => self.storage.hold(&id, HANDOVER).await?,
-        };
-        if fence < hold.record().fence {
-            return Err(fenced(&id));
-        }
-        hold.take_over(fence).await?;
-        taken.check()?;
-        let upload = hold.record().to_upload(&id);
-        Ok((upload, Box::new(stream::start(id, hold, taken))))
+    /// Where they are kept.
+    pub fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    /// Asks for marks so far apart, as a backend likes it that takes parts (contract clause U10).
+    #[must_use]
+    pub fn with_marks_every(self, bytes: u64) -> Self {
+        Self { mark_every: Some(bytes), ..self }
+    }
+
+    fn to_upload(&self, id: &UploadId, record: &Record) -> Upload {
+        Upload { mark_every: self.mark_every, ..record.to_upload(id) }
     }
 
     /// What can be refused without telling the present writer to go. Whether a session of this id is there already.
@@ -103,88 +100,14 @@ impl<S: SessionStorage> Sessions<S> {
         self.storage.create(id, record).await
     }
 
-    /// As [`crate::driver::Driver::get_upload`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn get_upload(&self, id: &UploadId) -> Result<Upload> {
-        Ok(self.storage.read(id).await?.to_upload(id))
-    }
-
-    /// As [`crate::driver::Driver::list_uploads`]. A session that can't be read is reported in the log and left out:
-    /// it must not hide the others.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn list_uploads(&self, query: &UploadQuery) -> Result<Page<Upload>> {
-        let limit = query.limit.clamp(1, PAGE);
-        let mut entries = Vec::new();
-        let mut after = query.start_after.clone();
-        loop {
-            let ids = self.storage.ids(&after, PAGE).await?;
-            let Some(last) = ids.last() else { return Ok(Page { entries, more: false }) };
-            last.as_str().clone_into(&mut after);
-            for id in ids {
-                let Some(record) = self.read_or_warn(&id).await else { continue };
-                if query.idle_since.is_some_and(|since| record.updated > since) {
-                    continue;
-                }
-                if entries.len() == limit {
-                    return Ok(Page { entries, more: true });
-                }
-                entries.push(record.to_upload(&id));
+    /// `None`: gone since it was listed, or damaged. When the store itself is away, nothing is known of any session.
+    async fn read_or_warn(&self, id: &UploadId) -> Result<Option<Record>> {
+        match self.storage.read(id).await.optional() {
+            Err(error) if !error.is_transient() => {
+                tracing::warn!(upload = %id, %error, "an upload session can't be read; it is passed over");
+                Ok(None)
             }
-        }
-    }
-
-    async fn read_or_warn(&self, id: &UploadId) -> Option<Record> {
-        self.storage.read(id).await.optional().unwrap_or_else(|error| {
-            tracing::warn!(upload = %id, %error, "an upload session can't be read; it is passed over");
-            None
-        })
-    }
-
-    /// As [`crate::driver::Driver::end_upload`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn end_upload(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
-        let Some(record) = self.storage.read(id).await.optional()? else { return Ok(false) };
-        if *fence < record.fence {
-            return Err(fenced(id));
-        }
-        let _taken: Taken = self.seats.claim(id, fence)?.take(HANDOVER).await?;
-        let Some(hold) = self.storage.hold(id, HANDOVER).await.optional()? else { return Ok(false) };
-        if *fence < hold.record().fence {
-            return Err(fenced(id));
-        }
-        hold.remove().await?;
-        Ok(true)
-    }
-
-    /// Ends open sessions that nobody touched for the time to live, and says how many. A live one is never idle.
-    ///
-    /// # Errors
-    /// When the sessions can't be listed; one that can't be ended is reported in the log and left for the next time.
-    pub async fn expire(&self, now: SystemTime) -> Result<usize> {
-        self.storage.sweep(now).await?;
-        let mut expired = 0;
-        let mut after = String::new();
-        loop {
-            let ids = self.storage.ids(&after, PAGE).await?;
-            let Some(last) = ids.last() else { return Ok(expired) };
-            last.as_str().clone_into(&mut after);
-            for id in ids {
-                let idle = self.read_or_warn(&id).await.is_some_and(|record| self.is_expired(&record, now));
-                if idle {
-                    match self.expire_one(&id, now).await {
-                        Ok(ended) => expired += usize::from(ended),
-                        Err(error) => {
-                            tracing::warn!(upload = %id, %error, "an idle upload session can't be ended");
-                        }
-                    }
-                }
-            }
+            other => other,
         }
     }
 
@@ -207,9 +130,71 @@ impl<S: SessionStorage> Sessions<S> {
         let idle = now.duration_since(record.updated).unwrap_or_default();
         record.state == UploadState::Open && idle > self.ttl
     }
+}
 
-    /// As [`crate::driver::Driver::drain`]: makes the last marks of live streams durable, and says how many there are.
-    pub async fn drain(&self, grace: Duration) -> u32 {
+#[async_trait]
+impl<S: SessionStorage> Uploads for Sessions<S> {
+    async fn open(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
+        let OpenUpload { id, fence, mode } = open;
+        if let OpenMode::Create { key, bookmark, .. } = &mode {
+            stream::check_bookmark(bookmark)?;
+            self.check_create(&id, &fence, key).await?;
+        }
+        let taken = self.seats.claim(&id, &fence)?.take(HANDOVER).await?;
+        let mut hold = match mode {
+            OpenMode::Create { key, bookmark, .. } => self.create(&id, &fence, key, bookmark).await?,
+            OpenMode::Resume => self.storage.hold(&id, HANDOVER).await?,
+        };
+        if fence < hold.record().fence {
+            return Err(fenced(&id));
+        }
+        hold.take_over(fence).await?;
+        taken.check()?;
+        let upload = self.to_upload(&id, hold.record());
+        Ok((upload, Box::new(stream::start(id, hold, taken))))
+    }
+
+    async fn get(&self, id: &UploadId) -> Result<Upload> {
+        Ok(self.to_upload(id, &self.storage.read(id).await?))
+    }
+
+    /// A session that can't be read is reported in the log and left out: it must not hide the others.
+    async fn list(&self, query: &UploadQuery) -> Result<Page<Upload>> {
+        let limit = query.limit.clamp(1, PAGE);
+        let mut entries = Vec::new();
+        let mut after = query.start_after.clone();
+        loop {
+            let ids = self.storage.ids(&after, PAGE).await?;
+            let Some(last) = ids.last() else { return Ok(Page { entries, more: false }) };
+            last.as_str().clone_into(&mut after);
+            for id in ids {
+                let Some(record) = self.read_or_warn(&id).await? else { continue };
+                if query.idle_since.is_some_and(|since| record.updated > since) {
+                    continue;
+                }
+                if entries.len() == limit {
+                    return Ok(Page { entries, more: true });
+                }
+                entries.push(self.to_upload(&id, &record));
+            }
+        }
+    }
+
+    async fn end(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
+        let Some(record) = self.storage.read(id).await.optional()? else { return Ok(false) };
+        if *fence < record.fence {
+            return Err(fenced(id));
+        }
+        let _taken: Taken = self.seats.claim(id, fence)?.take(HANDOVER).await?;
+        let Some(hold) = self.storage.hold(id, HANDOVER).await.optional()? else { return Ok(false) };
+        if *fence < hold.record().fence {
+            return Err(fenced(id));
+        }
+        hold.remove().await?;
+        Ok(true)
+    }
+
+    async fn drain(&self, grace: Duration) -> Result<u32> {
         let live = self.seats.live();
         let open = u32::try_from(live.len()).unwrap_or(u32::MAX);
         let settle = live.into_iter().map(|commands| async move {
@@ -223,6 +208,29 @@ impl<S: SessionStorage> Sessions<S> {
         if tokio::time::timeout(grace, all).await.is_err() {
             tracing::warn!(streams = open, "not every open upload was made durable in time");
         }
-        open
+        Ok(open)
+    }
+
+    /// A session that can't be ended is reported in the log and left for the next time. A live one is never idle.
+    async fn expire(&self, now: SystemTime) -> Result<usize> {
+        self.storage.sweep(now).await?;
+        let mut expired = 0;
+        let mut after = String::new();
+        loop {
+            let ids = self.storage.ids(&after, PAGE).await?;
+            let Some(last) = ids.last() else { return Ok(expired) };
+            last.as_str().clone_into(&mut after);
+            for id in ids {
+                let record = self.read_or_warn(&id).await?;
+                if record.is_some_and(|record| self.is_expired(&record, now)) {
+                    match self.expire_one(&id, now).await {
+                        Ok(ended) => expired += usize::from(ended),
+                        Err(error) => {
+                            tracing::warn!(upload = %id, %error, "an idle upload session can't be ended");
+                        }
+                    }
+                }
+            }
+        }
     }
 }

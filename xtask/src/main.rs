@@ -3,6 +3,8 @@
 mod bench;
 mod console;
 mod distribution;
+mod fuzz;
+mod proto;
 mod run;
 mod step;
 mod tests;
@@ -14,6 +16,8 @@ const USAGE: &str = "\
 usage: cargo xtask run [--listen ADDR] [--data DIR]   build, then serve a registry until Ctrl-C
        cargo xtask test [FILTER]                      every check; with FILTER only the tests so named
        cargo xtask ci                                 the same as test, without a filter
+       cargo xtask proto [--new-image]                lint the driver protocol, and see that it breaks no peer
+       cargo xtask fuzz [--seconds N] [TARGET]        feed every parser with what nobody would write; needs nightly
        cargo xtask bench [--assert] [--rounds N] [--size-mib N] [--only LOAD]
                                                       compare with distribution and nginx; writes docs/performance.md";
 
@@ -24,7 +28,10 @@ fn main() -> ExitCode {
         ["run", options @ ..] => run::Options::parse(options).and_then(|options| run::run(&options)),
         ["test"] | ["ci"] => tests::everything(),
         ["test", filter] if !filter.starts_with('-') => tests::filtered(filter),
+        ["proto"] => proto::check(),
+        ["proto", "--new-image"] => proto::new_image(),
         ["bench", options @ ..] => bench::start(options),
+        ["fuzz", options @ ..] => fuzz::start(options),
         ["help" | "--help" | "-h"] => {
             console::say(USAGE);
             return ExitCode::SUCCESS;

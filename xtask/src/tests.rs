@@ -1,18 +1,20 @@
-//! `cargo xtask test`: tools, formatting, lints, build, tests, in that order; the first failure ends it.
+//! `cargo xtask test`: tools, formatting, proto, lints, build, tests, in that order; the first failure ends it.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::console;
 use crate::step::{Steps, cargo, command_line, succeed};
 use crate::tools;
+use crate::{console, proto};
 
 /// Every check there is.
 pub(crate) fn everything() -> Result<(), String> {
     let mut steps = Steps::default();
     steps.run("tools", tools::provide)?;
     steps.run("distribution", crate::distribution::provide)?;
+    steps.run("grpcurl", proto::provide_grpcurl)?;
     steps.run("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
+    steps.run("proto", proto::check)?;
     steps.run("lints", || {
         let lint = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
         succeed(&mut cargo(&lint))
@@ -28,6 +30,7 @@ pub(crate) fn filtered(filter: &str) -> Result<(), String> {
     let mut steps = Steps::default();
     steps.run("tools", tools::provide)?;
     steps.run("distribution", crate::distribution::provide)?;
+    steps.run("grpcurl", proto::provide_grpcurl)?;
     build(&mut steps)?;
     let tally = steps.run("tests", || run_tests(Some(filter)))?;
     if tally.passed == 0 {
@@ -41,7 +44,8 @@ pub(crate) fn filtered(filter: &str) -> Result<(), String> {
 /// built with and nothing is compiled twice.
 fn build(steps: &mut Steps) -> Result<(), String> {
     steps.run("build", || {
-        succeed(&mut cargo(&["build", "--release", "--workspace", "--lib", "--bins", "--tests"]))
+        let targets = ["build", "--release", "--workspace", "--lib", "--bins", "--examples", "--tests"];
+        succeed(&mut cargo(&targets))
     })
 }
 

@@ -54,6 +54,24 @@ impl Link {
             }
             data.push(channel);
         }
+        Self::new(remote, control, data, hello)
+    }
+
+    /// Over one connection for everything.
+    #[cfg(feature = "fuzzing")]
+    pub(super) async fn over(channel: Channel, remote: &Remote) -> Result<Self> {
+        let store_id = remote.store_id.as_deref();
+        let hello = handshake(&channel, remote, store_id).await?;
+        check_store(store_id, &hello.store_id)?;
+        Self::new(remote, channel.clone(), vec![channel], hello)
+    }
+
+    fn new(
+        remote: &Remote,
+        control: Channel,
+        data: Vec<Channel>,
+        hello: v1::HandshakeResponse,
+    ) -> Result<Self> {
         let description = wire::description_in(&hello)?;
         warn_of_skew(&hello);
         Ok(Self {

@@ -84,6 +84,16 @@ impl Supervised {
         Arc::new(Self { state, shared, _stop: stop.drop_guard() })
     }
 
+    /// One link for ever, with nobody who dials.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn of(link: Link) -> Arc<Self> {
+        let learned = Learned { description: link.description.clone(), store_id: None };
+        let (_, state) = watch::channel(State::Up(Arc::new(link)));
+        let shared =
+            Shared { breaker: Breaker::default(), trouble: Notify::new(), learned: RwLock::new(learned) };
+        Arc::new(Self { state, shared: Arc::new(shared), _stop: CancellationToken::new().drop_guard() })
+    }
+
     /// The link, as soon as there is one.
     pub(super) async fn link(&self, patience: Duration) -> Result<Arc<Link>> {
         if self.shared.breaker.is_open() {

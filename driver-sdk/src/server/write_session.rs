@@ -29,7 +29,14 @@ impl WriteSession {
         let (upload, mut writer) = self.service.driver.open_upload(self.service.open(open)?).await?;
         let mut position = Position { received: upload.durable, durable: upload.durable };
         self.say(v1::write_stream_response::Msg::Opened(wire::upload_out(upload))).await;
-        while let Some((message, data)) = self.next().await? {
+        let mut evicted = writer.evicted();
+        loop {
+            let next = tokio::select! {
+                biased;
+                fenced = &mut evicted => return Err(fenced),
+                next = self.next() => next?,
+            };
+            let Some((message, data)) = next else { return Ok(()) };
             match message {
                 Msg::Open(_) => return Err(wire::misunderstood("a second open in one write stream")),
                 Msg::Chunk(chunk) => position.write(&mut *writer, &chunk, data, &self.service).await?,
@@ -45,7 +52,6 @@ impl WriteSession {
                 }
             }
         }
-        Ok(())
     }
 
     /// `None`: the core ended the stream or went away; either way the session stays at its last durable mark.

@@ -5,13 +5,30 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use crate::backend::Place;
+
+/// Below a root, a file that is never removed once it is there.
+const WITNESS: &str = ".driver/store-id";
+
 /// An open directory; every name is relative to it.
 #[derive(Debug)]
-pub struct Dir(OwnedFd);
+pub struct Dir {
+    fd: OwnedFd,
+    /// What is known of a root.
+    root: Option<Arc<Root>>,
+}
+
+#[derive(Debug)]
+struct Root {
+    place: Place,
+    witness_seen: AtomicBool,
+}
 
 /// One name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +45,13 @@ impl Dir {
     /// Those of the system.
     pub fn open_root(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        let found = rustix::fs::fstat(&fd)?;
+        let root = Root {
+            place: Place::new(path, found.st_dev, found.st_ino),
+            witness_seen: AtomicBool::new(false),
+        };
+        Ok(Self { fd, root: Some(Arc::new(root)) })
     }
 
     /// A second descriptor of the same directory.
@@ -36,7 +59,7 @@ impl Dir {
     /// # Errors
     /// Those of the system.
     pub fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+        Ok(Self { fd: self.fd.try_clone()?, root: self.root.clone() })
     }
 
     /// Opens a directory below this one; `path` may have several components, and be empty for this one itself.
@@ -47,7 +70,8 @@ impl Dir {
         if path.is_empty() {
             self.try_clone()
         } else {
-            Ok(Self(self.open(path, OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty())?))
+            let fd = self.open(path, OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty())?;
+            Ok(Self { fd, root: None })
         }
     }
 
@@ -72,7 +96,7 @@ impl Dir {
         let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        Ok(rustix::fs::openat2(&self.0, path, flags, mode, resolve | more)?)
+        Ok(rustix::fs::openat2(&self.fd, path, flags, mode, resolve | more)?)
     }
 
     /// Opens the directory `name`, and makes it first where it is missing.
@@ -82,7 +106,7 @@ impl Dir {
     pub fn make_dir(&self, name: &str) -> io::Result<Self> {
         match self.dir(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o755)) {
+                match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
                     Ok(()) | Err(Errno::EXIST) => self.dir(name),
                     Err(error) => Err(error.into()),
                 }
@@ -96,7 +120,7 @@ impl Dir {
     /// # Errors
     /// Those of the system.
     pub fn make_new_dir(&self, name: &str) -> io::Result<Self> {
-        rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o755))?;
+        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755))?;
         self.dir(name)
     }
 
@@ -105,7 +129,7 @@ impl Dir {
     /// # Errors
     /// Those of the system.
     pub fn stat(&self, name: &str) -> io::Result<Stat> {
-        Ok(rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// What this directory itself is.
@@ -113,13 +137,31 @@ impl Dir {
     /// # Errors
     /// Those of the system.
     pub fn stat_self(&self) -> io::Result<Stat> {
-        Ok(rustix::fs::fstat(&self.0)?)
+        Ok(rustix::fs::fstat(&self.fd)?)
     }
 
-    /// Whether the directory still has a name. One that was removed under us answers `ENOENT` to everything, which
-    /// says nothing about what was in it.
+    /// Whether what is missing here can be believed to be missing. A directory that was removed under us answers
+    /// `ENOENT` to everything, and so may one whose disk died; one that was renamed away is no longer the root that the
+    /// operator knows. So a root must still be where it was opened, and its witness must open. Neither waits for a sync.
     pub fn is_there(&self) -> bool {
-        self.stat_self().is_ok_and(|stat| stat.st_nlink > 0)
+        let Ok(held) = self.stat_self() else { return false };
+        held.st_nlink > 0
+            && self.root.as_ref().is_none_or(|root| root.place.check().is_ok() && self.has_witness(root))
+    }
+
+    /// `stat` would be answered from the kernel's cache even when the disk is dead; `open` asks the file system. A store
+    /// that was not initialised has no witness yet.
+    fn has_witness(&self, root: &Root) -> bool {
+        match self.file(WITNESS, OFlags::RDONLY) {
+            Ok(_) => {
+                root.witness_seen.store(true, Ordering::Relaxed);
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                !root.witness_seen.load(Ordering::Relaxed)
+            }
+            Err(error) => is_foreign(&error),
+        }
     }
 
     /// Space and flags of the file system.
@@ -127,7 +169,7 @@ impl Dir {
     /// # Errors
     /// Those of the system.
     pub fn stat_fs(&self) -> io::Result<rustix::fs::StatVfs> {
-        Ok(rustix::fs::fstatvfs(&self.0)?)
+        Ok(rustix::fs::fstatvfs(&self.fd)?)
     }
 
     /// Renames, over an existing file if there is one.
@@ -135,7 +177,7 @@ impl Dir {
     /// # Errors
     /// Those of the system.
     pub fn rename(&self, from: &str, to_dir: &Self, to: &str) -> io::Result<()> {
-        Ok(rustix::fs::renameat(&self.0, from, &to_dir.0, to)?)
+        Ok(rustix::fs::renameat(&self.fd, from, &to_dir.fd, to)?)
     }
 
     /// Renames, never over anything. File systems that can't (NFS) get a link and an unlink: a crash between the two
@@ -144,9 +186,9 @@ impl Dir {
     /// # Errors
     /// Those of the system; `EEXIST` if the new name is taken.
     pub fn rename_new(&self, from: &str, to_dir: &Self, to: &str) -> io::Result<()> {
-        match rustix::fs::renameat_with(&self.0, from, &to_dir.0, to, RenameFlags::NOREPLACE) {
+        match rustix::fs::renameat_with(&self.fd, from, &to_dir.fd, to, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                rustix::fs::linkat(&self.0, from, &to_dir.0, to, AtFlags::empty())?;
+                rustix::fs::linkat(&self.fd, from, &to_dir.fd, to, AtFlags::empty())?;
                 self.unlink(from)
             }
             other => Ok(other?),
@@ -158,7 +200,7 @@ impl Dir {
     /// # Errors
     /// Those of the system; `EEXIST` or `ENOTEMPTY` if the new name is taken, both told as the former.
     pub fn rename_new_dir(&self, from: &str, to: &str) -> io::Result<()> {
-        match rustix::fs::renameat(&self.0, from, &self.0, to) {
+        match rustix::fs::renameat(&self.fd, from, &self.fd, to) {
             Err(Errno::NOTEMPTY) => Err(Errno::EXIST.into()),
             other => Ok(other?),
         }
@@ -169,7 +211,7 @@ impl Dir {
     /// # Errors
     /// Those of the system.
     pub fn unlink(&self, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
     /// Removes an empty directory.
@@ -177,7 +219,7 @@ impl Dir {
     /// # Errors
     /// Those of the system.
     pub fn remove_dir(&self, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
     }
 
     /// Makes the names in this directory durable.
@@ -185,7 +227,7 @@ impl Dir {
     /// # Errors
     /// Those of the system.
     pub fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(&self.0)?)
+        Ok(rustix::fs::fsync(&self.fd)?)
     }
 
     /// The names in this directory, unordered, without `.` and `..`, and without those that are no UTF-8.
@@ -193,7 +235,7 @@ impl Dir {
     /// # Errors
     /// Those of the system, also while reading.
     pub fn names(&self) -> io::Result<impl Iterator<Item = io::Result<DirName>>> {
-        let entries = rustix::fs::Dir::read_from(&self.0)?;
+        let entries = rustix::fs::Dir::read_from(&self.fd)?;
         Ok(entries.filter_map(|entry| match entry {
             Ok(entry) => {
                 let name = entry.file_name().to_str().ok()?;
@@ -245,7 +287,7 @@ mod tests {
     fn a_fifo_is_refused_and_not_waited_for() {
         let temp = tempfile::tempdir().unwrap();
         let root = Dir::open_root(temp.path()).unwrap();
-        rustix::fs::mknodat(&root.0, "fifo", FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(&root.fd, "fifo", FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         assert!(is_foreign(&root.file("fifo", OFlags::RDONLY).unwrap_err()));
         assert!(is_foreign(&root.file("fifo", OFlags::WRONLY).unwrap_err()));
     }
@@ -269,6 +311,36 @@ mod tests {
         let root = Dir::open_root(&path).unwrap();
         assert!(root.is_there());
         std::fs::remove_dir(&path).unwrap();
+        assert!(!root.is_there());
+    }
+
+    #[test]
+    fn a_root_that_was_renamed_away_is_not_there_until_it_is_back() {
+        let temp = tempfile::tempdir().unwrap();
+        let (path, away) = (temp.path().join("root"), temp.path().join("away"));
+        std::fs::create_dir_all(path.join("inner")).unwrap();
+        let root = Dir::open_root(&path).unwrap();
+        let (again, inner) = (root.dir("").unwrap(), root.dir("inner").unwrap());
+        std::fs::rename(&path, &away).unwrap();
+        assert!(!root.is_there() && !again.is_there());
+        assert!(inner.is_there(), "only a root has a place of its own");
+        std::fs::create_dir(&path).unwrap();
+        assert!(!root.is_there(), "another directory has its name");
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(&away, &path).unwrap();
+        assert!(root.is_there() && again.is_there());
+    }
+
+    #[test]
+    fn a_root_whose_witness_is_gone_is_not_there() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Dir::open_root(temp.path()).unwrap();
+        assert!(root.is_there(), "a store that was never initialised has none");
+        let witness = temp.path().join(WITNESS);
+        std::fs::create_dir(temp.path().join(".driver")).unwrap();
+        std::fs::write(&witness, "id").unwrap();
+        assert!(root.is_there());
+        std::fs::remove_file(&witness).unwrap();
         assert!(!root.is_there());
     }
 }

@@ -84,7 +84,7 @@ impl<P: Publish> Spool<P> {
         F: FnOnce(&Arc<Inner<P>>) -> Result<T> + Send + 'static,
     {
         let inner = Arc::clone(&self.0);
-        joined(tokio::task::spawn_blocking(move || work(&inner)).await)
+        joined(tokio::task::spawn_blocking(move || inner.told(work(&inner))).await)
     }
 }
 
@@ -139,13 +139,30 @@ impl<P: Publish> SessionStorage for Spool<P> {
     }
 }
 
+impl<P> Inner<P> {
+    /// What an outcome says once it is known whether the root is there: without it nothing is known to be absent, and
+    /// the medium did not fail (contract rule R5).
+    fn told<T>(&self, outcome: Result<T>) -> Result<T> {
+        let doubtful =
+            |reason| matches!(reason, Reason::UploadUnknown | Reason::KeyNotFound | Reason::IoError);
+        match outcome {
+            Err(error) if doubtful(error.reason()) && !self.root.is_there() => {
+                Err(root_is_gone().with_source(error))
+            }
+            other => other,
+        }
+    }
+}
+
 impl<P: Publish> Inner<P> {
     /// The directory of all sessions; `None`: none was ever made here.
     fn uploads(&self) -> Result<Option<Dir>> {
+        if !self.root.is_there() {
+            return Err(root_is_gone());
+        }
         match self.root.dir(UPLOADS) {
             Ok(dir) => Ok(Some(dir)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.root.is_there() => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(root_is_gone()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(DriverError::io(format!("open {UPLOADS}"), error)),
         }
     }
@@ -226,7 +243,7 @@ impl<P: Publish> Inner<P> {
     fn hold(self: &Arc<Self>, id: &UploadId) -> Result<Held<P>> {
         let (uploads, dir) = self.session(id)?;
         let lock = lock(&dir, id)?;
-        if !is_named(&uploads, id, &dir) {
+        if !is_named(&uploads, id, &dir)? {
             return Err(DriverError::upload_unknown(id));
         }
         let failed = |error| DriverError::io(format!("open upload {id}"), error);
@@ -254,12 +271,10 @@ impl<P: Publish> Inner<P> {
     fn read(&self, id: &UploadId) -> Result<Record> {
         let (uploads, dir) = self.session(id)?;
         // Removed between the two steps: the name is gone, and with it the session.
-        let gone = |error: io::Error| {
-            if is_named(&uploads, id, &dir) {
-                DriverError::io(format!("read the journal of upload {id}"), error)
-            } else {
-                DriverError::upload_unknown(id)
-            }
+        let gone = |error: io::Error| match is_named(&uploads, id, &dir) {
+            Ok(true) => DriverError::io(format!("read the journal of upload {id}"), error),
+            Ok(false) => DriverError::upload_unknown(id),
+            Err(error) => error,
         };
         let line = Journal::read(&dir).map_err(gone)?.ok_or_else(|| damaged(id))?;
         self.derive(id, &dir, &line)
@@ -349,10 +364,14 @@ fn lock(dir: &Dir, id: &UploadId) -> Result<File> {
     }
 }
 
-fn is_named(uploads: &Dir, id: &UploadId, dir: &Dir) -> bool {
-    match (uploads.stat(id.as_str()), dir.stat_self()) {
-        (Ok(named), Ok(held)) => (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino),
-        _ => false,
+/// Whether a session's directory still has its name.
+fn is_named(uploads: &Dir, id: &UploadId, dir: &Dir) -> Result<bool> {
+    let failed = |error| DriverError::io(format!("look at upload {id}"), error);
+    let held = dir.stat_self().map_err(failed)?;
+    match uploads.stat(id.as_str()) {
+        Ok(named) => Ok((named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -378,6 +397,7 @@ fn damaged(id: &UploadId) -> DriverError {
 }
 
 fn root_is_gone() -> DriverError {
-    let message = "the root directory was removed while the driver ran; restore it and restart the driver";
+    let message = "the root directory is not where it was when the driver started, or its disk does not answer; \
+                   bring it back";
     DriverError::new(Reason::BackendUnavailable, message)
 }

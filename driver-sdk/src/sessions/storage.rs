@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::journal::{Line, Phase};
 use crate::driver::{Fence, Object, Upload, UploadId, UploadState};
-use crate::error::Result;
+use crate::error::{DriverError, Reason, Result};
 use crate::key::Key;
 
 /// What is durably known of a session.
@@ -27,6 +28,34 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record as a text to keep: one line, with a checksum. The object is not in it: its key has it.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let phase = match self.state {
+            UploadState::Open => Phase::Open,
+            UploadState::Committed => Phase::Committed,
+        };
+        Line::of(phase, self.key.as_str(), &self.fence, self.durable, &self.bookmark, self.updated).encode()
+    }
+
+    /// The record that [`Record::encode`] wrote, without its object.
+    pub(super) fn decode(text: &[u8]) -> Result<Self> {
+        let damaged = || DriverError::new(Reason::ChecksumMismatch, "the record of an upload is damaged");
+        let line = text.strip_suffix(b"\n").and_then(Line::decode).ok_or_else(damaged)?;
+        let bookmark = Bytes::from(line.bookmark().ok_or_else(damaged)?);
+        let key = Key::parse(&line.key).map_err(|_| damaged())?;
+        let state = match line.state {
+            Phase::Open | Phase::Committing => UploadState::Open,
+            Phase::Committed => UploadState::Committed,
+        };
+        let (durable, updated) = (line.durable, line.updated());
+        Ok(Self { state, key, fence: line.fence, durable, bookmark, updated, object: None })
+    }
+
+    /// The same, as of now.
+    pub(super) fn touched(&self) -> Self {
+        Self { updated: SystemTime::now(), ..self.clone() }
+    }
+
     /// The record as the contract shows it.
     pub fn to_upload(&self, id: &UploadId) -> Upload {
         Upload {
@@ -91,4 +120,28 @@ pub trait SessionHold: Send + 'static {
 
     /// Removes the session; the bytes with it, unless they are an object.
     async fn remove(self) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_as_it_was_kept_and_a_changed_byte_is_noticed() {
+        for state in [UploadState::Open, UploadState::Committed] {
+            let record = Record {
+                state,
+                key: Key::parse("a/b").unwrap(),
+                fence: Fence { counter: u64::MAX, owner: "core".to_owned() },
+                durable: 1 << 40,
+                bookmark: Bytes::from_static(&[0, 255, 10]),
+                updated: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+                object: None,
+            };
+            let mut text = record.encode();
+            assert_eq!(Record::decode(&text).unwrap(), record);
+            text[20] ^= 1;
+            assert_eq!(Record::decode(&text).unwrap_err().reason(), Reason::ChecksumMismatch);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -90,6 +91,14 @@ impl UploadStream for Stream {
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Upload> {
         check_bookmark(&bookmark)?;
         self.call(|reply| Command::Commit { size, bookmark, reply }).await
+    }
+
+    fn evicted(&self) -> BoxFuture<'static, DriverError> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            shared.evicted.cancelled().await;
+            fenced(&shared.id)
+        })
     }
 }
 

@@ -2,43 +2,32 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use longshore_driver_sdk::sessions::{Sessions, Spool};
 use longshore_driver_sdk::{
-    Capabilities, Condition, Description, Driver, DriverError, Durability, Entry, Fence, Key, Limits,
-    ListQuery, MoveCost, Object, OpenUpload, Page, Probe, ProbeState, ReadRange, Reading, Reason, Result,
-    Upload, UploadId, UploadQuery, UploadStream,
+    Capabilities, Condition, Description, Driver, DriverError, Durability, Entry, Key, Limits, ListQuery,
+    MoveCost, Object, Page, Probe, ProbeState, ReadRange, Reading, Reason, Result, Uploads,
 };
 use rustix::fs::StatVfsMountFlags;
-use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::publish::PublishByRename;
 use crate::tree::Tree;
 use crate::{init, listing, reading};
 
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
-
 /// Objects as files below a root.
 pub struct FilesystemDriver {
     tree: Arc<Tree>,
-    sessions: Arc<Sessions<Spool<PublishByRename>>>,
-    expiry: JoinHandle<()>,
+    sessions: Sessions<Spool<PublishByRename>>,
     root: PathBuf,
 }
 
 impl std::fmt::Debug for FilesystemDriver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FilesystemDriver").field("root", &self.root).finish_non_exhaustive()
-    }
-}
-
-impl Drop for FilesystemDriver {
-    fn drop(&mut self) {
-        self.expiry.abort();
     }
 }
 
@@ -61,9 +50,8 @@ impl FilesystemDriver {
         let spool_root =
             tree.root.try_clone().map_err(|error| DriverError::io("open the root again", error))?;
         let spool = Spool::new(spool_root, PublishByRename(Arc::clone(&tree)), tree.stable);
-        let sessions = Arc::new(Sessions::new(spool, Limits::default().upload_ttl));
-        let expiry = tokio::spawn(expire(Arc::clone(&sessions)));
-        Ok(Self { tree, sessions, expiry, root })
+        let sessions = Sessions::new(spool, Limits::default().upload_ttl);
+        Ok(Self { tree, sessions, root })
     }
 
     async fn with_tree<T: Send + 'static>(
@@ -72,18 +60,6 @@ impl FilesystemDriver {
     ) -> Result<T> {
         let tree = Arc::clone(&self.tree);
         blocking(move || work(&tree)).await
-    }
-}
-
-async fn expire(sessions: Arc<Sessions<Spool<PublishByRename>>>) {
-    let mut every = tokio::time::interval(EXPIRE_EVERY);
-    loop {
-        every.tick().await;
-        match sessions.expire(SystemTime::now()).await {
-            Ok(0) => {}
-            Ok(expired) => tracing::info!(expired, "ended idle uploads"),
-            Err(error) => tracing::warn!(%error, "idle uploads can't be looked for"),
-        }
     }
 }
 
@@ -111,22 +87,18 @@ fn probe(tree: &Tree) -> Result<Probe> {
 #[async_trait]
 impl Driver for FilesystemDriver {
     fn description(&self) -> Description {
-        Description {
-            name: "filesystem.longshore".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: Capabilities {
-                durability: if self.tree.stable { Durability::Stable } else { Durability::Os },
-                range_read: true,
-                put_if_absent: true,
-                put_if_match: true,
-                delete_if_match: true,
-                list_is_current: true,
-                uploads_shared: true,
-                sign_get: false,
-                move_cost: Some(MoveCost::Rename),
-            },
-            limits: Limits::default(),
-        }
+        let capabilities = Capabilities {
+            durability: if self.tree.stable { Durability::Stable } else { Durability::Os },
+            range_read: true,
+            put_if_absent: true,
+            put_if_match: true,
+            delete_if_match: true,
+            list_is_current: true,
+            uploads_shared: true,
+            sign_get: false,
+            move_cost: Some(MoveCost::Rename),
+        };
+        Description::new("filesystem.longshore", env!("CARGO_PKG_VERSION"), capabilities)
     }
 
     async fn probe(&self) -> Result<Probe> {
@@ -187,23 +159,7 @@ impl Driver for FilesystemDriver {
         self.with_tree(move |tree| tree.rename(&from, &to)).await
     }
 
-    async fn open_upload(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
-        self.sessions.open_upload(open).await
-    }
-
-    async fn get_upload(&self, id: &UploadId) -> Result<Upload> {
-        self.sessions.get_upload(id).await
-    }
-
-    async fn list_uploads(&self, query: &UploadQuery) -> Result<Page<Upload>> {
-        self.sessions.list_uploads(query).await
-    }
-
-    async fn end_upload(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
-        self.sessions.end_upload(id, fence).await
-    }
-
-    async fn drain(&self, grace: Duration) -> Result<u32> {
-        Ok(self.sessions.drain(grace).await)
+    fn uploads(&self) -> &dyn Uploads {
+        &self.sessions
     }
 }

@@ -90,6 +90,10 @@ impl Tree {
     pub(crate) fn rename(&self, from: &Key, to: &Key) -> Result<Object> {
         let _locked = self.lock(&[from, to])?;
         let file = self.open(from)?;
+        if from == to {
+            // One file under one name, and no left-over of a crash to be tidied up.
+            return Err(taken(to));
+        }
         let folder = self.root.dir(split(from).0).map_err(|error| self.lookup_failed(from, error))?;
         let folders = self.rename_into_place(&Source { dir: &folder, name: from.name() }, to, false)?;
         folders.sync(self).map_err(|error| unsynced(to, error))?;

@@ -6,10 +6,8 @@ use longshore_driver_filesystem::{FilesystemDriver, config};
 use longshore_driver_sdk::{About, run};
 
 fn main() -> ExitCode {
-    let about = About {
-        name: "longshore-driver-filesystem",
-        version: env!("CARGO_PKG_VERSION"),
-        settings: config::HELP,
-    };
-    run(about, FilesystemDriver::open)
+    run(
+        About::new("longshore-driver-filesystem", env!("CARGO_PKG_VERSION"), config::HELP),
+        FilesystemDriver::open,
+    )
 }

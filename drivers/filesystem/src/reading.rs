@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use longshore_driver_sdk::{
-    ByteStream, Detail, DriverError, Key, Limits, Object, ReadRange, Reading, Reason, Result,
+    ByteStream, DriverError, Key, Limits, Object, ReadRange, Reading, Reason, Result, backend,
 };
 use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
@@ -60,17 +60,8 @@ pub(crate) fn open_if_cached(tree: &Tree, key: &Key, range: &ReadRange) -> Optio
 pub(crate) fn open(tree: &Tree, key: Key, range: &ReadRange) -> Result<Reading> {
     let file = tree.open(&key)?;
     let object = tree.describe(&key, &file)?;
-    if range.if_match.is_some() && range.if_match != object.etag {
-        let message = format!("the object at key {key} is another one by now, with etag {:?}", object.etag);
-        return Err(DriverError::new(Reason::PreconditionFailed, message));
-    }
-    if range.offset > object.size {
-        let message =
-            format!("offset {} lies behind the end of {key}, which has {} bytes", range.offset, object.size);
-        return Err(DriverError::new(Reason::OffsetPastEnd, message).with_detail(Detail::Size(object.size)));
-    }
-    let length = (object.size - range.offset).min(range.length.unwrap_or(u64::MAX));
-    let bytes = pieces(key, file, range.offset, range.offset + length);
+    let wanted = backend::range(&object, range)?;
+    let bytes = pieces(key, file, wanted.start, wanted.end);
     Ok(Reading { object, bytes })
 }
 

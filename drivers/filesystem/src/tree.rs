@@ -80,17 +80,20 @@ impl Tree {
                 Err(gone) => gone,
             },
             _ if is_foreign(&error) => in_the_way(key),
-            _ => DriverError::io(format!("open the object at key {key}"), error),
+            _ => self
+                .is_there()
+                .err()
+                .unwrap_or_else(|| DriverError::io(format!("open the object at key {key}"), error)),
         }
     }
 
-    /// Fails when the root itself was removed: then every look-up finds nothing, and that says nothing.
+    /// Fails when the root itself is away, or its disk dead: then what a look-up does not find says nothing.
     pub(crate) fn is_there(&self) -> Result<()> {
         if self.root.is_there() {
             return Ok(());
         }
-        let message =
-            "the root directory was removed while the driver ran; restore it and restart the driver";
+        let message = "the root directory is not where it was when the driver started, or its disk does not answer; \
+                       bring it back";
         Err(DriverError::new(Reason::BackendUnavailable, message))
     }
 }

@@ -306,24 +306,6 @@ impl Driver for MeteredDriver {
         }
     }
 
-    async fn open_upload(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
-        let (upload, stream) = self.meter.call(Method::OpenUpload, self.driver.open_upload(open)).await?;
-        self.meter.uploads.inc();
-        Ok((upload, Box::new(MeteredUpload { stream, meter: self.meter.clone() })))
-    }
-
-    async fn get_upload(&self, id: &UploadId) -> Result<Upload> {
-        self.meter.call(Method::GetUpload, self.driver.get_upload(id)).await
-    }
-
-    async fn list_uploads(&self, query: &UploadQuery) -> Result<Page<Upload>> {
-        self.meter.call(Method::ListUploads, self.driver.list_uploads(query)).await
-    }
-
-    async fn end_upload(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
-        self.meter.call(Method::EndUpload, self.driver.end_upload(id, fence)).await
-    }
-
     async fn rename(&self, from: &Key, to: &Key) -> Result<Object> {
         self.meter.call(Method::Move, self.driver.rename(from, to)).await
     }
@@ -332,8 +314,34 @@ impl Driver for MeteredDriver {
         self.meter.call(Method::Sign, self.driver.sign(key, request)).await
     }
 
+    fn uploads(&self) -> &dyn longshore_driver_sdk::Uploads {
+        self
+    }
+}
+
+/// Named in full: with both traits at hand, `get` and `list` would have two meanings.
+#[async_trait]
+impl longshore_driver_sdk::Uploads for MeteredDriver {
+    async fn open(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
+        let (upload, stream) = self.meter.call(Method::OpenUpload, self.driver.open_upload(open)).await?;
+        self.meter.uploads.inc();
+        Ok((upload, Box::new(MeteredUpload { stream, meter: self.meter.clone() })))
+    }
+
+    async fn get(&self, id: &UploadId) -> Result<Upload> {
+        self.meter.call(Method::GetUpload, self.driver.get_upload(id)).await
+    }
+
+    async fn list(&self, query: &UploadQuery) -> Result<Page<Upload>> {
+        self.meter.call(Method::ListUploads, self.driver.list_uploads(query)).await
+    }
+
+    async fn end(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
+        self.meter.call(Method::EndUpload, self.driver.end_upload(id, fence)).await
+    }
+
     async fn drain(&self, grace: Duration) -> Result<u32> {
-        self.driver.drain(grace).await
+        self.driver.uploads().drain(grace).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -157,22 +158,34 @@ impl Driver for Recorder {
         self.store.read(key, range).await
     }
 
-    async fn open_upload(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
+    fn uploads(&self) -> &dyn longshore_driver_sdk::Uploads {
+        self
+    }
+}
+
+/// Named in full: with both traits at hand, `get` and `list` would have two meanings.
+#[async_trait]
+impl longshore_driver_sdk::Uploads for Recorder {
+    async fn open(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
         let (upload, stream) = self.store.open_upload(open).await?;
         Ok((upload, Box::new(RecordedUpload { stream, recorder: self.clone() })))
     }
 
-    async fn get_upload(&self, id: &UploadId) -> Result<Upload> {
+    async fn get(&self, id: &UploadId) -> Result<Upload> {
         self.store.get_upload(id).await
     }
 
-    async fn list_uploads(&self, query: &UploadQuery) -> Result<Page<Upload>> {
+    async fn list(&self, query: &UploadQuery) -> Result<Page<Upload>> {
         self.store.list_uploads(query).await
     }
 
-    async fn end_upload(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
+    async fn end(&self, id: &UploadId, fence: &Fence) -> Result<bool> {
         self.note(Some(StepKind::ForgetUpload));
         self.store.end_upload(id, fence).await
+    }
+
+    async fn drain(&self, grace: Duration) -> Result<u32> {
+        self.store.drain(grace).await
     }
 }
 

@@ -5,6 +5,7 @@ pub mod authority;
 pub mod client;
 pub mod digest;
 pub mod distribution;
+pub mod docker_engine;
 pub mod figures;
 pub mod loop_disk;
 pub mod process;

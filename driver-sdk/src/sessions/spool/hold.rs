@@ -54,6 +54,7 @@ impl<P: Publish> SpoolHold<P> {
         };
         let work = tokio::task::spawn_blocking(move || {
             let outcome = work(&mut held);
+            let outcome = held.inner.told(outcome);
             Ok((held, outcome))
         });
         let (held, outcome) = joined(work.await)?;

@@ -166,7 +166,7 @@ async fn a_session_that_another_instance_holds_is_a_conflict_until_it_lets_go() 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_idle_open_sessions_expire() {
     use longshore_driver_sdk::sessions::{Finished, Publish, Sessions, Spool};
-    use longshore_driver_sdk::{DriverError, Key, Object, OpenMode, OpenUpload, Result};
+    use longshore_driver_sdk::{DriverError, Key, Object, OpenMode, OpenUpload, Result, Uploads};
 
     struct Discard;
     impl Publish for Discard {
@@ -185,7 +185,7 @@ async fn only_idle_open_sessions_expire() {
     let sessions = Sessions::new(spool, day);
     let open = |n| {
         let mode = OpenMode::Create { key: key("a"), size_hint: None, bookmark: bytes("") };
-        sessions.open_upload(OpenUpload { id: id(n), fence: fence(1), mode })
+        sessions.open(OpenUpload { id: id(n), fence: fence(1), mode })
     };
     let (_, live) = open(1).await.unwrap();
     drop(open(2).await.unwrap());
@@ -200,8 +200,8 @@ async fn only_idle_open_sessions_expire() {
     assert!(temp.path().join(".driver/uploads/.new-x").exists(), "it may be in the making");
     assert_eq!(sessions.expire(SystemTime::now() + 2 * day).await.unwrap(), 1);
     assert!(!temp.path().join(".driver/uploads/.new-x").exists());
-    assert_eq!(reason(sessions.get_upload(&id(2)).await), Reason::UploadUnknown);
-    assert_eq!(sessions.get_upload(&id(1)).await.unwrap().state, UploadState::Open);
-    assert_eq!(sessions.get_upload(&id(3)).await.unwrap().state, UploadState::Committed);
+    assert_eq!(reason(sessions.get(&id(2)).await), Reason::UploadUnknown);
+    assert_eq!(sessions.get(&id(1)).await.unwrap().state, UploadState::Open);
+    assert_eq!(sessions.get(&id(3)).await.unwrap().state, UploadState::Committed);
     drop(live);
 }

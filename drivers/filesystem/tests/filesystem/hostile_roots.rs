@@ -6,7 +6,9 @@ use std::process::Command;
 
 use bytes::Bytes;
 use longshore_driver_filesystem::{FilesystemDriver, Init};
-use longshore_driver_sdk::{Condition, Driver, KeyPrefix, ListQuery, ProbeState, Reason, UploadState};
+use longshore_driver_sdk::{
+    Condition, Driver, KeyPrefix, ListQuery, ProbeState, Reason, UploadQuery, UploadState,
+};
 
 use crate::support::*;
 
@@ -117,4 +119,102 @@ async fn a_read_only_disk_still_reads() {
     let gone: Result<bool, _> = driver.delete(&key("a"), None).await;
     assert_eq!(reason(gone), Reason::ReadOnly);
     assert_eq!(driver.get(&key("a")).await.unwrap().1, Bytes::from_static(b"x"));
+}
+
+/// What every look-up of something absent says.
+async fn absences(driver: &FilesystemDriver) -> Vec<Reason> {
+    let nothing = key("nothing/there");
+    vec![
+        reason(driver.stat(&nothing).await),
+        reason(driver.get(&nothing).await),
+        reason(read_all(driver, &nothing).await),
+        reason(driver.get_upload(&id(9)).await),
+        reason(resume(driver, 9, 1).await),
+    ]
+}
+
+async fn away(driver: &FilesystemDriver) {
+    assert_eq!(absences(driver).await, [Reason::BackendUnavailable; 5]);
+    assert_eq!(reason(driver.delete(&key("nothing/there"), None).await), Reason::BackendUnavailable);
+    assert_eq!(reason(driver.end_upload(&id(9), &fence(1)).await), Reason::BackendUnavailable);
+    assert_eq!(reason(create(driver, 8, 1, "new").await), Reason::BackendUnavailable);
+    assert_eq!(
+        reason(driver.put(&key("b"), bytes("x"), Condition::Always).await),
+        Reason::BackendUnavailable
+    );
+    assert_eq!(reason(driver.probe().await), Reason::BackendUnavailable);
+    let prefix = KeyPrefix::parse("nothing/").unwrap();
+    let query = ListQuery { prefix, recursive: true, start_after: String::new(), limit: 10 };
+    assert_eq!(reason(driver.list(&query).await), Reason::BackendUnavailable);
+    let query = UploadQuery { start_after: String::new(), limit: 10, idle_since: None };
+    assert_eq!(reason(driver.list_uploads(&query).await), Reason::BackendUnavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_was_renamed_away_states_no_absence_and_is_found_again() {
+    let store = store().await;
+    let driver = &store.driver;
+    driver.put(&key("a"), bytes("x"), Condition::Always).await.unwrap();
+    drop(create(driver, 1, 1, "up").await.unwrap());
+    let elsewhere = store.root.with_extension("away");
+    std::fs::rename(&store.root, &elsewhere).unwrap();
+    away(driver).await;
+    std::fs::create_dir(&store.root).unwrap();
+    away(driver).await;
+    std::fs::remove_dir(&store.root).unwrap();
+    std::fs::rename(&elsewhere, &store.root).unwrap();
+    let absent = [Reason::KeyNotFound; 3].into_iter().chain([Reason::UploadUnknown; 2]).collect::<Vec<_>>();
+    assert_eq!(absences(driver).await, absent);
+    assert_eq!(read_all(driver, &key("a")).await.unwrap(), b"x");
+    assert_eq!(driver.get_upload(&id(1)).await.unwrap().state, UploadState::Open);
+    driver.put(&key("b"), bytes("y"), Condition::Always).await.unwrap();
+}
+
+/// An ext4 disk in a file.
+struct LoopDisk(PathBuf);
+
+impl LoopDisk {
+    fn mount(image: &Path, at: &Path) -> Self {
+        let file = std::fs::File::create(image).unwrap();
+        file.set_len(16 << 20).unwrap();
+        run("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
+        std::fs::create_dir(at).unwrap();
+        run("mount", &["-o", "loop", image.to_str().unwrap(), at.to_str().unwrap()]);
+        Self(at.to_owned())
+    }
+
+    /// Cuts it off. Rust has no safe call for EXT4_IOC_SHUTDOWN, which is `_IOR('X', 125, __u32)`; perl is there.
+    fn cut(&self) {
+        let cut = r#"sysopen(my $disk, $ARGV[0], 0) or die; my $flags = pack("L", 2);
+            defined(ioctl($disk, 0x8004587d, $flags)) or die "EXT4_IOC_SHUTDOWN: $!";"#;
+        run("perl", &["-e", cut, self.0.to_str().unwrap()]);
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        // Lazily: the driver may still hold the root.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_disk_states_no_absence_even_of_what_was_absent_a_moment_ago() {
+    let temp = tempfile::tempdir().unwrap();
+    let disk = LoopDisk::mount(&temp.path().join("image"), &temp.path().join("disk"));
+    let driver = FilesystemDriver::open(config(&disk.0, Init::IfEmpty)).await.unwrap();
+    driver.put(&key("a"), bytes("x"), Condition::Always).await.unwrap();
+    drop(create(&driver, 1, 1, "up").await.unwrap());
+    // The kernel remembers these absences, and goes on to tell them without asking the disk.
+    let absent = [Reason::KeyNotFound; 3].into_iter().chain([Reason::UploadUnknown; 2]).collect::<Vec<_>>();
+    assert_eq!(absences(&driver).await, absent);
+    disk.cut();
+    for reason in absences(&driver).await {
+        assert!(!matches!(reason, Reason::KeyNotFound | Reason::UploadUnknown), "{reason:?}");
+    }
+    assert!(driver.delete(&key("nothing/there"), None).await.is_err());
+    assert!(driver.end_upload(&id(9), &fence(1)).await.is_err());
+    assert!(driver.probe().await.is_err());
+    let query = UploadQuery { start_after: String::new(), limit: 10, idle_since: None };
+    assert!(driver.list_uploads(&query).await.is_err(), "the session is there");
 }

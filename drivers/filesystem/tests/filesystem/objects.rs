@@ -127,6 +127,16 @@ async fn a_rename_never_goes_over_an_object() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rename_to_its_own_key_is_refused_and_keeps_the_object() {
+    let store = store().await;
+    let driver = &store.driver;
+    driver.put(&key("a/b"), bytes("x"), Condition::Always).await.unwrap();
+    assert_eq!(reason(driver.rename(&key("a/b"), &key("a/b")).await), Reason::KeyExists);
+    assert_eq!(driver.get(&key("a/b")).await.unwrap().1, "x");
+    assert_eq!(reason(driver.rename(&key("a/c"), &key("a/c")).await), Reason::KeyNotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_store_id_is_an_object_that_stays() {
     let store = store().await;
     let (_, id) = store.driver.get(&Key::store_id()).await.unwrap();

@@ -26,6 +26,7 @@ on_both! {
     a_lower_fence_is_refused_whether_the_writer_is_live_or_gone
     a_higher_or_equal_fence_evicts_and_the_evicted_can_do_nothing
     an_idle_writer_is_evicted_without_its_help
+    an_evicted_writer_is_told_although_it_does_nothing
     what_lies_behind_the_durable_mark_is_gone_on_resume
     a_commit_of_the_wrong_size_keeps_the_stream_and_the_session
     a_commit_over_an_object_keeps_both
@@ -197,6 +198,16 @@ mod check {
         write(&mut stream, "abc").await;
         stream.commit(3, bytes("e")).await.unwrap();
         assert_eq!(reason(driver.end_upload(&id(1), &fence(2)).await), Reason::Fenced);
+    }
+
+    pub(super) async fn an_evicted_writer_is_told_although_it_does_nothing(driver: &dyn Driver) {
+        let (_, older) = create(driver, 1, 1, "a").await.unwrap();
+        let mut told = older.evicted();
+        assert!(futures_util::poll!(&mut told).is_pending(), "nobody took the session away yet");
+        let (_, newer) = resume(driver, 1, 2).await.unwrap();
+        let error = tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+        assert_eq!(error.reason(), Reason::Fenced);
+        assert!(futures_util::poll!(newer.evicted()).is_pending());
     }
 
     pub(super) async fn bookmarks_over_four_kib_are_refused(driver: &dyn Driver) {

@@ -2,8 +2,6 @@
 //! debootstrap's, started with one command, pushed to and pulled from.
 
 mod base;
-#[path = "../docker/engine.rs"]
-mod engine;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +12,7 @@ use std::time::{Duration, Instant};
 use longshore_end_to_end::process::run_command;
 use longshore_end_to_end::{figure, scratch};
 
-use crate::engine::{Engine, without_proxies};
+use longshore_end_to_end::docker_engine::{Engine, without_proxies};
 
 const HEALTHY: Duration = Duration::from_secs(60);
 const IMAGE: &str = "docker://127.0.0.1:5000/team/longshore:1";

@@ -1,7 +1,5 @@
 //! A real docker engine pushes an image of ten layers and 1 GiB to `longshore serve`, and pulls it back.
 
-mod engine;
-
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -15,7 +13,7 @@ use longshore_end_to_end::figures::{open_files_below, program};
 use longshore_end_to_end::registry::{CORE, DRIVER, START};
 use longshore_end_to_end::{Random, Registry, figure};
 
-use crate::engine::Engine;
+use longshore_end_to_end::docker_engine::Engine;
 
 const LAYERS: usize = 10;
 const IMAGE: usize = 1 << 30;

@@ -5,15 +5,17 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use longshore_end_to_end::process::run_command;
-use longshore_end_to_end::{Process, figures, scratch};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
+
+use crate::process::{Process, run_command};
+use crate::{figures, scratch};
 
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(20);
 
-pub(crate) struct Engine {
+/// It ends when this is dropped.
+pub struct Engine {
     daemon: Process,
     docker: PathBuf,
     sockets: TempDir,
@@ -22,7 +24,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Needs root. It starts a containerd of its own; no network and no iptables are touched.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         let (data, sockets) = (scratch::data_directory(), scratch::socket_directory());
         let option =
             |name: &str, directory: &Path, file: &str| format!("--{name}={}", directory.join(file).display());
@@ -40,7 +42,7 @@ impl Engine {
     }
 
     /// A docker command against this engine; gives what it printed.
-    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
+    pub fn docker(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(&self.docker);
         command.arg(format!("--host={}", self.host())).args(arguments);
         command.env("DOCKER_CONFIG", self.data.path().join("config"));
@@ -50,12 +52,12 @@ impl Engine {
     }
 
     /// Where it listens.
-    pub(crate) fn host(&self) -> String {
+    pub fn host(&self) -> String {
         format!("unix://{}/docker.sock", self.sockets.path().display())
     }
 
     /// A place for build contexts.
-    pub(crate) fn directory(&self, name: &str) -> PathBuf {
+    pub fn directory(&self, name: &str) -> PathBuf {
         let path = self.data.path().join(name);
         std::fs::create_dir_all(&path).expect("a directory");
         path
@@ -67,9 +69,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let containerd: Vec<_> = figures::children(self.daemon.id())
             .into_iter()
-            .filter_map(|child| {
-                pidfd_open(longshore_end_to_end::process::pid(child), PidfdFlags::empty()).ok()
-            })
+            .filter_map(|child| pidfd_open(crate::process::pid(child), PidfdFlags::empty()).ok())
             .collect();
         self.daemon.signal(Signal::TERM);
         let begin = Instant::now();
@@ -82,7 +82,8 @@ impl Drop for Engine {
     }
 }
 
-pub(crate) fn without_proxies(command: &mut Command) -> &mut Command {
+/// A registry on loopback is not reached through a proxy.
+pub fn without_proxies(command: &mut Command) -> &mut Command {
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
         command.env_remove(name);
     }
