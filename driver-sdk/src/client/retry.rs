@@ -70,15 +70,19 @@ where
             Ok(answer) => return Ok(answer.into_inner()),
             Err(error) => error,
         };
-        let pause = error
-            .retry_after()
-            .filter(|_| error.reason() == Reason::RateLimited)
-            .unwrap_or_else(|| backoff(tries));
-        if tries == ATTEMPTS || !may_repeat(repeat, &error) || Instant::now() + pause >= end {
+        let pause = pause(&error, tries, end.saturating_duration_since(Instant::now()));
+        let Some(pause) = pause.filter(|_| tries < ATTEMPTS && may_repeat(repeat, &error)) else {
             return Err(error);
-        }
+        };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// How long to wait before the next try; `None`: longer than there is time left. What a driver asks for may be as long as
+/// a message can say.
+fn pause(error: &DriverError, tries: u32, left: Duration) -> Option<Duration> {
+    let wanted = error.retry_after().filter(|_| error.reason() == Reason::RateLimited);
+    Some(wanted.unwrap_or_else(|| backoff(tries))).filter(|pause| *pause < left)
 }
 
 fn may_repeat(repeat: Repeat, error: &DriverError) -> bool {
@@ -93,4 +97,27 @@ fn backoff(tries: u32) -> Duration {
     let mut random = [0_u8; 2];
     let share = getrandom::fill(&mut random).map_or(u16::MAX / 2, |()| u16::from_le_bytes(random));
     most.mul_f64(f64::from(share) / f64::from(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An instant that lies behind the end of all instants can't be made.
+    #[test]
+    fn a_driver_that_wants_to_be_left_alone_for_ever_is_not_waited_for() {
+        let limited = |seconds| {
+            DriverError::new(Reason::RateLimited, "slow down")
+                .with_retry_after(Some(Duration::from_secs(seconds)))
+        };
+        let left = Duration::from_secs(8);
+        assert_eq!(pause(&limited(3), 1, left), Some(Duration::from_secs(3)));
+        for seconds in [8, i64::MAX as u64, u64::MAX] {
+            assert_eq!(pause(&limited(seconds), 1, left), None);
+        }
+        assert!(
+            pause(&DriverError::new(Reason::Timeout, "x"), 1, left)
+                .is_some_and(|pause| pause <= FIRST_BACKOFF)
+        );
+    }
 }

@@ -83,8 +83,15 @@ pub(crate) fn take_write(bytes: &mut Rope) -> Result<(v1::WriteStreamRequest, Ve
         let (tag, wire) = decode_key(bytes)?;
         if tag == CHUNK {
             let mut inner = take_field(bytes, wire)?;
-            let mut chunk = v1::WriteChunk::default();
-            data = take_fields(&mut chunk, CHUNK_DATA, &mut inner)?;
+            // A chunk that comes in parts is merged, as in every decoder; one behind another message begins anew.
+            let mut chunk = match message.msg.take() {
+                Some(Msg::Chunk(chunk)) => chunk,
+                _ => {
+                    data.clear();
+                    v1::WriteChunk::default()
+                }
+            };
+            take_fields(&mut chunk, CHUNK_DATA, &mut inner, &mut data)?;
             message.msg = Some(Msg::Chunk(chunk));
         } else {
             message.merge_field(tag, wire, bytes, DecodeContext::default())?;
@@ -95,24 +102,28 @@ pub(crate) fn take_write(bytes: &mut Rope) -> Result<(v1::WriteStreamRequest, Ve
 
 /// Takes in a piece of an object; its data comes beside it.
 pub(crate) fn take_read(bytes: &mut Rope) -> Result<(v1::ReadStreamResponse, Vec<Bytes>), Malformed> {
-    let mut piece = v1::ReadStreamResponse::default();
-    let data = take_fields(&mut piece, PIECE_DATA, bytes)?;
+    let (mut piece, mut data) = (v1::ReadStreamResponse::default(), Vec::new());
+    take_fields(&mut piece, PIECE_DATA, bytes, &mut data)?;
     Ok((piece, data))
 }
 
-/// All fields but the data.
-fn take_fields(fields: &mut impl Message, data_tag: u32, bytes: &mut Rope) -> Result<Vec<Bytes>, Malformed> {
-    let mut data = Vec::new();
+/// All fields, the data beside the others.
+fn take_fields(
+    fields: &mut impl Message,
+    data_tag: u32,
+    bytes: &mut Rope,
+    data: &mut Vec<Bytes>,
+) -> Result<(), Malformed> {
     while bytes.has_remaining() {
         let (tag, wire) = decode_key(bytes)?;
         if tag == data_tag {
             // Of a field that is there twice the last one counts, as in every decoder.
-            data = take_field(bytes, wire)?.parts.into();
+            *data = take_field(bytes, wire)?.parts.into();
         } else {
             fields.merge_field(tag, wire, bytes, DecodeContext::default())?;
         }
     }
-    Ok(data)
+    Ok(())
 }
 
 fn take_field(bytes: &mut Rope, wire: WireType) -> Result<Rope, Malformed> {
@@ -256,6 +267,26 @@ mod tests {
             let expected = v1::ReadStreamResponse::decode(whole.clone()).is_ok();
             prop_assert_eq!(take_read(&mut rope(whole, &[3])).is_ok(), expected);
         }
+    }
+
+    #[test]
+    fn a_chunk_that_comes_in_parts_is_merged_and_one_behind_a_mark_begins_anew() {
+        use v1::write_stream_request::Msg;
+        let of = |msg| v1::WriteStreamRequest { msg: Some(msg) }.encode_to_vec();
+        let head = of(Msg::Chunk(v1::WriteChunk { offset: 5, crc32c: Some(7), ..Default::default() }));
+        let data = of(Msg::Chunk(v1::WriteChunk { data: "some data".into(), ..Default::default() }));
+        let mark = of(Msg::Mark(v1::WriteMark { offset: 9, ..Default::default() }));
+        for parts in [[&head, &data], [&data, &head], [&data, &data]] {
+            let bytes = Bytes::from(parts.map(Vec::as_slice).concat());
+            let (taken, data) = take_write(&mut rope(bytes.clone(), &[3])).unwrap();
+            let Some(Msg::Chunk(chunk)) = taken.msg else { panic!("no chunk") };
+            let whole = Msg::Chunk(v1::WriteChunk { data: data.concat().into(), ..chunk });
+            assert_eq!(v1::WriteStreamRequest::decode(bytes).unwrap().msg, Some(whole));
+        }
+        let bytes = Bytes::from([data, mark, head].concat());
+        let (taken, data) = take_write(&mut rope(bytes.clone(), &[3])).unwrap();
+        assert_eq!(taken, v1::WriteStreamRequest::decode(bytes).unwrap());
+        assert!(data.is_empty());
     }
 
     #[test]
