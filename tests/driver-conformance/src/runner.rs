@@ -1,0 +1,274 @@
+//! A run: which checks, in which order, what becomes of each, and what is cleaned up before and after.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use longshore_driver_proto::v1;
+use longshore_driver_sdk::endpoint::Endpoint;
+
+use crate::bed::{Bed, ROOT, Target};
+use crate::check::{Check, Need};
+use crate::connection::Connection;
+use crate::hooks::Hook;
+use crate::verdict::{Failure, Verdict};
+
+/// No check takes longer; one that does has failed.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Checks that do nothing to the driver itself run so many at a time.
+const LANES: usize = 4;
+const STORE_ID: &str = ".driver/store-id";
+/// A call takes so many keys (contract clause O7).
+const BATCH: usize = 1000;
+
+/// What became of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Passed,
+    Failed(Failure),
+    /// For want of these.
+    Skipped(Vec<Need>),
+}
+
+/// A check that was run, or was not.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    pub check: Check,
+    pub outcome: Outcome,
+    pub took: Duration,
+}
+
+/// A driver under test.
+pub struct Run {
+    target: Arc<Target>,
+    greeting: Arc<v1::HandshakeResponse>,
+    /// 16 hexadecimal digits: the name of the run's folder, and what its upload ids begin with.
+    id: String,
+}
+
+impl Run {
+    /// Shakes hands, and clears away what earlier runs left that were killed.
+    ///
+    /// # Errors
+    /// When the driver can't be reached, or can't be cleaned.
+    pub async fn begin(target: Target) -> Verdict<Self> {
+        let (connection, greeting) = Connection::open(&target.endpoint, target.trusted).await?;
+        let mut bits = [0_u8; 8];
+        getrandom::fill(&mut bits)
+            .map_err(|error| Failure::new("nothing", "random bits of the system", error))?;
+        let id = format!("{:016x}", u64::from_le_bytes(bits));
+        clean(&connection, &format!("{ROOT}/")).await?;
+        let greeting = match initialised(&connection, &greeting).await {
+            Some(initialised) => initialised,
+            None => greeting,
+        };
+        Ok(Self { target: Arc::new(target), greeting: Arc::new(greeting), id })
+    }
+
+    /// What the driver said of itself.
+    pub fn greeting(&self) -> &v1::HandshakeResponse {
+        &self.greeting
+    }
+
+    /// Runs checks, and tells of each as it ends: first those that leave the driver in peace, several at a time, then
+    /// those that kill or stop it, one after the other.
+    pub async fn run(&self, checks: &[Check], mut tell: impl FnMut(&Finished)) -> Vec<Finished> {
+        let mut finished = Vec::with_capacity(checks.len());
+        let (rough, gentle): (Vec<_>, Vec<_>) = self.applicable(checks).into_iter().partition(is_rough);
+        let mut running = stream::iter(gentle).map(|check| self.one(check)).buffer_unordered(LANES);
+        while let Some(done) = running.next().await {
+            tell(&done);
+            finished.push(done);
+        }
+        drop(running);
+        for check in rough {
+            let mut done = self.one(check).await;
+            if let (Err(failure), Outcome::Passed) = (self.revive(&done).await, &done.outcome) {
+                done.outcome = Outcome::Failed(failure);
+            }
+            tell(&done);
+            finished.push(done);
+        }
+        finished
+    }
+
+    /// Without those of another kind of endpoint.
+    pub fn applicable(&self, checks: &[Check]) -> Vec<Check> {
+        let other_kind =
+            |need: &Need| need.is_of_the_endpoint() && Bed::lacks(&self.target, &self.greeting, *need);
+        checks.iter().filter(|check| !check.needs.iter().any(other_kind)).copied().collect()
+    }
+
+    async fn one(&self, check: Check) -> Finished {
+        let lacks = |need: &Need| Bed::lacks(&self.target, &self.greeting, *need);
+        let missing: Vec<Need> = check.needs.iter().copied().filter(lacks).collect();
+        if !missing.is_empty() {
+            return Finished { check, outcome: Outcome::Skipped(missing), took: Duration::ZERO };
+        }
+        let begin = Instant::now();
+        let (target, greeting, run) = (self.target.clone(), self.greeting.clone(), self.id.clone());
+        // In a task of its own: a check that panics is a check that failed.
+        let work = tokio::spawn(async move {
+            let bed = Bed::new(target, greeting, &run, check.name).await?;
+            (check.work)(&bed).await
+        });
+        let abort = work.abort_handle();
+        let outcome = match tokio::time::timeout(LIMIT, work).await {
+            Ok(Ok(Ok(()))) => Outcome::Passed,
+            Ok(Ok(Err(failure))) => Outcome::Failed(failure),
+            Ok(Err(error)) => Outcome::Failed(Failure::new("the check itself", "to come to an end", error)),
+            Err(_) => {
+                abort.abort();
+                let limit = format!("an end within {} s", LIMIT.as_secs());
+                Outcome::Failed(Failure::new("the whole check", limit, "it still waits for the driver"))
+            }
+        };
+        Finished { check, outcome, took: begin.elapsed() }
+    }
+
+    /// After a check that kills or stops: whatever it left undone, the next one finds a driver with its backend.
+    async fn revive(&self, after: &Finished) -> Verdict {
+        let Some(hooks) = &self.target.hooks else { return Ok(()) };
+        if after.check.needs.contains(&Need::BackendStop) && after.outcome != Outcome::Passed {
+            // It fails where the check had started the backend again.
+            let _ = hooks.run(Hook::BackendStart).await;
+        }
+        if self.answers().await {
+            return Ok(());
+        }
+        if hooks.has(Hook::Start) {
+            hooks.run(Hook::Start).await?;
+        }
+        Connection::open(&self.target.endpoint, self.target.trusted).await.map(drop)
+    }
+
+    async fn answers(&self) -> bool {
+        let open = Connection::dial(
+            &self.target.endpoint,
+            self.target.trusted,
+            crate::connection::Windows::default(),
+        );
+        match open.await {
+            Ok(connection) => connection.handshake_with(crate::connection::handshake()).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// Clears away what this run made.
+    ///
+    /// # Errors
+    /// When something can't be listed or deleted.
+    pub async fn end(self) -> Verdict {
+        let (connection, _) = Connection::open(&self.target.endpoint, self.target.trusted).await?;
+        end_uploads(&connection, &self.id).await?;
+        clean(&connection, &format!("{ROOT}/")).await
+    }
+
+    /// Where to reach it.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.target.endpoint
+    }
+
+    /// A bed outside the checks.
+    ///
+    /// # Errors
+    /// When the driver can't be reached.
+    pub async fn bed(&self, name: &str) -> Verdict<Bed> {
+        Bed::new(self.target.clone(), self.greeting.clone(), &self.id, name).await
+    }
+}
+
+/// A store that was never initialised gets an id (contract clause K4): what the contract says of one that has none is not
+/// enough to check. What is wrong with a driver that takes none, the checks of the store's id tell.
+async fn initialised(
+    connection: &Connection,
+    greeting: &v1::HandshakeResponse,
+) -> Option<v1::HandshakeResponse> {
+    if !greeting.store_id.is_empty() {
+        return None;
+    }
+    connection.put_new(STORE_ID, "made-by-longshore-driver-check").await.ok()?;
+    connection.handshake_with(crate::connection::handshake()).await.ok()
+}
+
+/// Whether a check does something to the driver's process or backend.
+fn is_rough(check: &Check) -> bool {
+    check.needs.iter().any(|need| matches!(need, Need::Restart | Need::Terminate | Need::BackendStop))
+}
+
+/// Deletes everything below a prefix.
+async fn clean(connection: &Connection, prefix: &str) -> Verdict {
+    let mut before = String::new();
+    loop {
+        let request = v1::ListRequest { prefix: prefix.to_owned(), recursive: true, ..Default::default() };
+        let page = connection.list(request).await;
+        let page = page.map_err(|said| Failure::new(format!("List of {prefix}"), "a page", said).of("L2"))?;
+        let keys = page.entries.into_iter().filter_map(|entry| match entry.is {
+            Some(v1::entry::Is::Object(object)) => Some(object.key),
+            _ => None,
+        });
+        let items: Vec<_> = keys
+            .filter(|key| key.starts_with(prefix))
+            .take(BATCH)
+            .map(|key| v1::delete_request::Item { key, if_match: None })
+            .collect();
+        if items.is_empty() {
+            return Ok(());
+        }
+        let sent = format!("Delete of {} keys below {prefix}", items.len());
+        let first = items.first().map(|item| item.key.clone()).unwrap_or_default();
+        if first == before {
+            return Err(Failure::new(&sent, "that they are gone", format!("{first} is still there")).of("O7"));
+        }
+        before = first;
+        let answer = connection.delete(v1::DeleteRequest { items }).await;
+        let answer = answer.map_err(|said| Failure::new(&sent, "outcomes", said).of("O7"))?;
+        if let Some(failed) = answer.outcomes.iter().find(|outcome| outcome.code != 0) {
+            return Err(Failure::new(&sent, "each to succeed", format!("{failed:?}")).of("O7"));
+        }
+        if !page.more {
+            return Ok(());
+        }
+    }
+}
+
+/// Ends the upload sessions whose ids begin so.
+async fn end_uploads(connection: &Connection, begin: &str) -> Verdict {
+    let mut after = format!("{begin}{}", "0".repeat(15));
+    loop {
+        let request = v1::ListUploadsRequest { start_after: after.clone(), ..Default::default() };
+        let page = connection.list_uploads(request).await;
+        let page = page.map_err(|said| Failure::new("ListUploads", "a page", said).of("U18"))?;
+        let ours: Vec<_> =
+            page.uploads.into_iter().filter(|upload| upload.upload_id.starts_with(begin)).collect();
+        let Some(last) = ours.last() else { return Ok(()) };
+        after = last.upload_id.clone();
+        for upload in &ours {
+            let fence = v1::Fence { counter: u64::MAX, owner: "~".to_owned() };
+            let ended = connection.end(&upload.upload_id, fence).await;
+            ended.map_err(|said| {
+                Failure::new(format!("EndUpload of {}", upload.upload_id), "OK", said).of("U16")
+            })?;
+        }
+        if !page.more {
+            return Ok(());
+        }
+    }
+}
+
+/// Checks whose name contains the pattern, or is it (`=NAME`).
+///
+/// # Errors
+/// When there is none.
+pub fn select(all: &[Check], pattern: Option<&str>) -> Result<Vec<Check>, String> {
+    let Some(pattern) = pattern else { return Ok(all.to_vec()) };
+    let fits = |check: &&Check| match pattern.strip_prefix('=') {
+        Some(name) => check.name == name,
+        None => check.name.contains(pattern),
+    };
+    let chosen: Vec<_> = all.iter().filter(fits).copied().collect();
+    if chosen.is_empty() {
+        return Err(format!("no check has {pattern:?} in its name; --list shows them all"));
+    }
+    Ok(chosen)
+}
