@@ -45,10 +45,25 @@ fn accepted(bytes: &Bytes, content_type: Option<&str>, manifest: &Manifest) {
     // Its digest is that of these bytes, so they are kept as they came.
     assert_eq!(&manifest.bytes, bytes);
     assert_eq!(manifest.bytes.as_ptr(), bytes.as_ptr());
-    let value: Value = serde_json::from_slice(bytes).expect("an accepted manifest is JSON to every parser");
-    assert!(depth(&value) <= 128);
-    assert_eq!(value["schemaVersion"], Value::from(2));
     assert!(manifest.media_type.ends_with("+json") && manifest.media_type.len() <= 255);
+    let text = std::str::from_utf8(bytes).expect("an accepted manifest is text");
+    match serde_json::from_str(text) {
+        Ok(value) => says(&value, bytes, content_type, manifest),
+        Err(error) => unrepresentable(&error.to_string()),
+    }
+}
+
+/// What the grammar of JSON has and a parser's types have not, in fields that mean nothing here: half a surrogate pair,
+/// and numbers beyond all measure.
+fn unrepresentable(error: &str) {
+    let known = ["surrogate", "hex escape", "number out of range"];
+    assert!(known.iter().any(|known| error.contains(known)), "accepted, and no JSON: {error}");
+}
+
+/// What it says to somebody who reads everything.
+fn says(value: &Value, bytes: &Bytes, content_type: Option<&str>, manifest: &Manifest) {
+    assert!(depth(value) <= 128);
+    assert_eq!(value["schemaVersion"], Value::from(2));
     if let Some(named) = value["mediaType"].as_str().filter(|named| !named.is_empty()) {
         assert_eq!(named, manifest.media_type);
     }
@@ -57,7 +72,7 @@ fn accepted(bytes: &Bytes, content_type: Option<&str>, manifest: &Manifest) {
     {
         assert_eq!(header, manifest.media_type);
     }
-    references(&value, manifest);
+    references(value, manifest);
     let again = Manifest::parse(bytes.clone(), Some(&manifest.media_type)).expect("accepted once");
     assert_eq!(again.blobs, manifest.blobs);
     assert_eq!(again.children, manifest.children);

@@ -105,14 +105,20 @@ impl Manifest {
         if is_deeper(&bytes, MAX_DEPTH) {
             return Err(ManifestProblem::TooDeep);
         }
+        // Of fields that it does not know a parser reads no text; whoever reads the same bytes later may (RFC 8259 8.1).
+        let text = std::str::from_utf8(&bytes).map_err(|error| ManifestProblem::Json(error.to_string()))?;
         let fields: Fields =
-            serde_json::from_slice(&bytes).map_err(|error| ManifestProblem::Json(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| ManifestProblem::Json(error.to_string()))?;
         match fields.schema_version {
             Some(2) => {}
             Some(1) => return Err(ManifestProblem::Schema1),
             _ => return Err(ManifestProblem::SchemaVersion),
         }
         let media_type = agreed_media_type(fields.media_type.as_deref(), header)?;
+        // The body alone may have named it.
+        if media_type.starts_with(media_type::DOCKER_SCHEMA1) {
+            return Err(ManifestProblem::Schema1);
+        }
         if !is_json_type(&media_type) {
             return Err(ManifestProblem::NotJson(shown(&media_type)));
         }
@@ -254,6 +260,24 @@ mod tests {
         }
         let schema1 = json!({"schemaVersion": 1, "name": "x"});
         assert_eq!(parse(&schema1, None).unwrap_err(), ManifestProblem::Schema1);
+        let named = format!("{}+json", media_type::DOCKER_SCHEMA1);
+        let schema1 = json!({"schemaVersion": 2, "mediaType": named});
+        for header in [None, Some(named.as_str())] {
+            assert_eq!(parse(&schema1, header).unwrap_err(), ManifestProblem::Schema1, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_refused_in_fields_that_nobody_knows_too() {
+        let body = |unknown: &[u8]| {
+            let index = br#"{"schemaVersion":2,"manifests":[],"unknown":""#;
+            Bytes::from([index, unknown, b"\"}"].concat())
+        };
+        assert!(Manifest::parse(body("\u{e9}".as_bytes()), Some(media_type::OCI_INDEX)).is_ok());
+        for unknown in [&b"\xff"[..], b"\xc3", b"\xed\xa0\x80"] {
+            let problem = Manifest::parse(body(unknown), Some(media_type::OCI_INDEX)).unwrap_err();
+            assert!(matches!(problem, ManifestProblem::Json(_)), "{unknown:?}: {problem}");
+        }
     }
 
     proptest! {
