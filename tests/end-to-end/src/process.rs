@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How much of a log is shown when a test fails.
 const LOG_SHOWN: usize = 80;
+/// A log may stay open behind a process that has ended: a child of its holds it too.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 pub struct Process {
     name: String,
@@ -66,7 +68,7 @@ impl Process {
     /// kill -9, then waits until the kernel has let go of its files and sockets.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
-        self.wait(Duration::from_secs(10));
+        self.await_end(Duration::from_secs(10));
     }
 
     /// A graceful stop.
@@ -75,7 +77,16 @@ impl Process {
         self.wait(patience)
     }
 
+    /// Waits for its end, and until its last words are in the log.
     pub fn wait(&mut self, patience: Duration) -> ExitStatus {
+        let status = self.await_end(patience);
+        let seen = self.log.lines.lock().expect("the log");
+        let closed = self.log.grown.wait_timeout_while(seen, LAST_WORDS, |seen| !seen.closed);
+        drop(closed.expect("the log"));
+        status
+    }
+
+    fn await_end(&mut self, patience: Duration) -> ExitStatus {
         let begin = Instant::now();
         while begin.elapsed() < patience {
             if let Some(status) = self.poll() {
