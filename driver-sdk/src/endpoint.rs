@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
+use tonic::transport::Channel;
 use tonic::transport::server::Connected;
 
 use crate::socket::{self, SocketFile};
@@ -179,6 +181,25 @@ pub async fn dial(endpoint: &Endpoint, trusted: TrustedPeer) -> io::Result<Conne
             Ok(Connection(Either::Right(stream)))
         }
     }
+}
+
+/// gRPC over a connection that is there already. Nobody dials again: when it breaks, so does the channel.
+///
+/// # Errors
+/// When HTTP/2 can't begin on it.
+pub async fn channel<C>(
+    connection: C,
+    settings: tonic::transport::Endpoint,
+) -> Result<Channel, tonic::transport::Error>
+where
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut once = Some(connection);
+    let connector = tower::service_fn(move |_| {
+        let connection = once.take().map(TokioIo::new);
+        std::future::ready(connection.ok_or_else(|| io::Error::other("the connection ended")))
+    });
+    settings.connect_with_connector(connector).await
 }
 
 /// One connection between core and driver.

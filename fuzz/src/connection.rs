@@ -28,12 +28,7 @@ pub async fn rest() {
 
 /// The core's end, as tonic makes one.
 pub async fn channel(connection: DuplexStream) -> Option<Channel> {
-    let mut once = Some(connection);
-    let connector = tower::service_fn(move |_| {
-        let connection = once.take().map(TokioIo::new);
-        std::future::ready(connection.ok_or_else(|| std::io::Error::other("the connection ended")))
-    });
-    Endpoint::from_static("http://driver").connect_with_connector(connector).await.ok()
+    longshore_driver_sdk::endpoint::channel(connection, Endpoint::from_static("http://driver")).await.ok()
 }
 
 /// A client that sends what it is told to.

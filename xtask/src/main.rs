@@ -4,6 +4,7 @@ mod bench;
 mod console;
 mod distribution;
 mod fuzz;
+mod go_tool;
 mod proto;
 mod run;
 mod step;

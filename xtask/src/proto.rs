@@ -1,18 +1,12 @@
 //! `cargo xtask proto`: the driver protocol held against its rules by buf, and against the image of version 1 that
-//! drivers out there were built from. Builds buf and grpcurl, once, from their Go modules, into target/tools.
+//! drivers out there were built from. Owns the versions of buf and grpcurl.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::console;
+use crate::go_tool::GoTool;
 use crate::step::{root, succeed};
-
-/// A program in Go, of one version.
-struct GoTool {
-    name: &'static str,
-    package: &'static str,
-    version: &'static str,
-}
 
 const BUF: GoTool = GoTool { name: "buf", package: "github.com/bufbuild/buf/cmd/buf", version: "v1.75.0" };
 /// The tests run what docs/driver-authors.md does with it.
@@ -61,23 +55,4 @@ pub(crate) fn provide_grpcurl() -> Result<(), String> {
 
 fn run(buf: &Path, arguments: &[&str]) -> Result<(), String> {
     succeed(Command::new(buf).args(arguments).current_dir(root().join("driver-proto")))
-}
-
-impl GoTool {
-    /// The program, built first where it is missing.
-    fn provide(&self) -> Result<PathBuf, String> {
-        let directory = root().join("target/tools").join(format!("{}-{}", self.name, self.version));
-        let program = directory.join(self.name);
-        if program.is_file() {
-            return Ok(program);
-        }
-        let what = format!("{}@{}", self.package, self.version);
-        console::say(&format!("go install {what} (some minutes)"));
-        let mut install = Command::new("go");
-        install.args(["install", &what]).env("GOBIN", &directory).current_dir(root());
-        succeed(&mut install).map_err(|error| {
-            format!("{error}; it needs Go 1.25 or later: on Debian, apt-get install -y golang")
-        })?;
-        Ok(program)
-    }
 }

@@ -2,11 +2,8 @@
 //! call. A connection that breaks is not mended in place: the set is given up and dialled anew, so that every connection
 //! begins with a handshake (contract clause H1).
 
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hyper_util::rt::TokioIo;
 use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::identity_service_client::IdentityServiceClient;
 use longshore_driver_proto::v1::storage_service_client::StorageServiceClient;
@@ -15,7 +12,7 @@ use tonic::transport::Channel;
 
 use super::{Remote, answers};
 use crate::driver::{Description, Probe, ProbeState};
-use crate::endpoint::{Connection, Endpoint, dial};
+use crate::endpoint::{Endpoint, channel, dial};
 use crate::error::{DriverError, Reason, Result};
 use crate::request_id;
 use crate::server::{CONNECTION_WINDOW, FRAME, MAX_MESSAGE, PROTOCOL};
@@ -144,24 +141,17 @@ async fn connect(remote: &Remote) -> Result<Channel> {
         )
     };
     let connection = dial(&remote.endpoint, remote.trusted).await.map_err(|error| unreachable(&error))?;
-    let once: Arc<Mutex<Option<Connection>>> = Arc::new(Mutex::new(Some(connection)));
-    let connector = tower::service_fn(move |_| {
-        let connection = once.lock().ok().and_then(|mut slot| slot.take());
-        std::future::ready(
-            connection.map(TokioIo::new).ok_or_else(|| std::io::Error::other("the connection ended")),
-        )
-    });
-    let mut endpoint = tonic::transport::Endpoint::from_static("http://driver")
+    let mut settings = tonic::transport::Endpoint::from_static("http://driver")
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME);
     if matches!(remote.endpoint, Endpoint::Tcp(_)) {
         // The kernel reports the death of a unix socket's peer; that of a TCP peer only shows to somebody who asks.
-        endpoint = endpoint
+        settings = settings
             .http2_keep_alive_interval(std::time::Duration::from_secs(30))
             .keep_alive_while_idle(true);
     }
-    endpoint.connect_with_connector(connector).await.map_err(|error| unreachable(&error))
+    channel(connection, settings).await.map_err(|error| unreachable(&error))
 }
 
 async fn handshake(

@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Sta
 use rustix::io::Errno;
 
 use crate::backend::Place;
+use crate::error::{DriverError, Reason, Result};
 
 /// Below a root, a file that is never removed once it is there.
 const WITNESS: &str = ".driver/store-id";
@@ -147,6 +148,19 @@ impl Dir {
         let Ok(held) = self.stat_self() else { return false };
         held.st_nlink > 0
             && self.root.as_ref().is_none_or(|root| root.place.check().is_ok() && self.has_witness(root))
+    }
+
+    /// The same as an error to pass on.
+    ///
+    /// # Errors
+    /// [`Reason::BackendUnavailable`] if it can't be believed.
+    pub fn must_be_there(&self) -> Result<()> {
+        if self.is_there() {
+            return Ok(());
+        }
+        let message = "the root directory is not where it was when the driver started, or its disk does not answer; \
+                       bring it back";
+        Err(DriverError::new(Reason::BackendUnavailable, message))
     }
 
     /// `stat` would be answered from the kernel's cache even when the disk is dead; `open` asks the file system. A store

@@ -146,9 +146,10 @@ impl<P> Inner<P> {
         let doubtful =
             |reason| matches!(reason, Reason::UploadUnknown | Reason::KeyNotFound | Reason::IoError);
         match outcome {
-            Err(error) if doubtful(error.reason()) && !self.root.is_there() => {
-                Err(root_is_gone().with_source(error))
-            }
+            Err(error) if doubtful(error.reason()) => match self.root.must_be_there() {
+                Ok(()) => Err(error),
+                Err(away) => Err(away.with_source(error)),
+            },
             other => other,
         }
     }
@@ -157,9 +158,7 @@ impl<P> Inner<P> {
 impl<P: Publish> Inner<P> {
     /// The directory of all sessions; `None`: none was ever made here.
     fn uploads(&self) -> Result<Option<Dir>> {
-        if !self.root.is_there() {
-            return Err(root_is_gone());
-        }
+        self.root.must_be_there()?;
         match self.root.dir(UPLOADS) {
             Ok(dir) => Ok(Some(dir)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -394,10 +393,4 @@ fn age(dir: &Dir, name: &str, now: SystemTime) -> Option<Duration> {
 fn damaged(id: &UploadId) -> DriverError {
     let message = format!("the journal of upload {id} is damaged; look at {UPLOADS}/{id} and remove it");
     DriverError::new(Reason::ChecksumMismatch, message)
-}
-
-fn root_is_gone() -> DriverError {
-    let message = "the root directory is not where it was when the driver started, or its disk does not answer; \
-                   bring it back";
-    DriverError::new(Reason::BackendUnavailable, message)
 }

@@ -89,12 +89,7 @@ impl Tree {
 
     /// Fails when the root itself is away, or its disk dead: then what a look-up does not find says nothing.
     pub(crate) fn is_there(&self) -> Result<()> {
-        if self.root.is_there() {
-            return Ok(());
-        }
-        let message = "the root directory is not where it was when the driver started, or its disk does not answer; \
-                       bring it back";
-        Err(DriverError::new(Reason::BackendUnavailable, message))
+        self.root.must_be_there()
     }
 }
 

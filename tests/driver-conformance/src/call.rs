@@ -16,6 +16,11 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// Of `google.rpc.ErrorInfo` (R4).
 pub const DOMAIN: &str = "longshore.driver.v1";
 
+/// What did not come within the deadline.
+pub(crate) fn late(what: &str) -> Status {
+    Status::deadline_exceeded(format!("{what} did not come within {} s", DEADLINE.as_secs()))
+}
+
 /// What a call ended with.
 pub type Call<T> = Result<T, Said>;
 
@@ -40,8 +45,6 @@ pub struct Refusal {
     /// `ErrorInfo.domain`, whatever it is.
     pub domain: Option<String>,
     pub metadata: std::collections::HashMap<String, String>,
-    /// `RetryInfo`.
-    pub retry_after: Option<Duration>,
     pub message: String,
     /// Bytes of `grpc-status-details-bin`.
     pub details: usize,
@@ -75,7 +78,6 @@ impl From<&Status> for Said {
             reason: info.filter(|info| info.domain == DOMAIN).map(|info| info.reason.clone()),
             domain: info.map(|info| info.domain.clone()),
             metadata: info.map(|info| info.metadata.clone()).unwrap_or_default(),
-            retry_after: details.retry_info().and_then(|info| info.retry_delay),
             message: status.message().to_owned(),
             details: status.details().len(),
         }))

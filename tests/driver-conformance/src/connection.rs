@@ -1,13 +1,11 @@
 //! A connection to the driver, and the generated clients over it.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::identity_service_client::IdentityServiceClient;
 use longshore_driver_proto::v1::storage_service_client::StorageServiceClient;
-use longshore_driver_sdk::endpoint::{Connection as Socket, Endpoint, TrustedPeer, dial};
+use longshore_driver_sdk::endpoint::{Endpoint, TrustedPeer, channel, dial};
 use tonic::transport::Channel;
 
 use crate::call::{Call, Said};
@@ -56,19 +54,10 @@ impl Connection {
             Failure::new(format!("a connection to {endpoint}"), "a driver that listens", error).of("T1")
         };
         let socket = dial(endpoint, trusted).await.map_err(|error| unreachable(&error))?;
-        let once: Arc<Mutex<Option<Socket>>> = Arc::new(Mutex::new(Some(socket)));
-        let connector = tower::service_fn(move |_| {
-            let socket = once.lock().ok().and_then(|mut slot| slot.take());
-            std::future::ready(
-                socket.map(TokioIo::new).ok_or_else(|| std::io::Error::other("the connection ended")),
-            )
-        });
-        let channel = tonic::transport::Endpoint::from_static("http://driver")
+        let settings = tonic::transport::Endpoint::from_static("http://driver")
             .initial_stream_window_size(windows.stream)
-            .initial_connection_window_size(windows.connection)
-            .connect_with_connector(connector)
-            .await
-            .map_err(|error| unreachable(&error))?;
+            .initial_connection_window_size(windows.connection);
+        let channel = channel(socket, settings).await.map_err(|error| unreachable(&error))?;
         Ok(Self {
             identity: IdentityServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_MESSAGE)

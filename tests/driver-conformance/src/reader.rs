@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use longshore_driver_proto::v1;
 use tonic::Streaming;
 
-use crate::call::{Call, DEADLINE, Said};
+use crate::call::{Call, DEADLINE, Said, late};
 use crate::connection::Connection;
 
 /// What a read gave, piece by piece.
@@ -78,8 +78,4 @@ impl Connection {
 pub async fn next(stream: &mut Streaming<v1::ReadStreamResponse>) -> Call<Option<v1::ReadStreamResponse>> {
     let next = tokio::time::timeout(DEADLINE, stream.message()).await;
     next.unwrap_or_else(|_| Err(late("the next piece"))).map_err(|status| Said::from(&status))
-}
-
-fn late(what: &str) -> tonic::Status {
-    tonic::Status::deadline_exceeded(format!("{what} did not come within {} s", DEADLINE.as_secs()))
 }

@@ -1,7 +1,5 @@
 //! WriteStream as a check uses it: message by message, with whatever order and content it likes.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::write_stream_request::Msg;
@@ -10,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use crate::call::{Call, DEADLINE, Said};
+use crate::call::{Call, DEADLINE, Said, late};
 use crate::connection::Connection;
 
 /// How many messages wait unsent at most.
@@ -37,7 +35,7 @@ impl Connection {
         let call = self.storage.clone();
         let begun = async move { call.clone().write_stream(ReceiverStream::new(queue)).await };
         let answers = tokio::time::timeout(DEADLINE, begun).await;
-        let answers = Said::of(answers.unwrap_or_else(|_| Err(late("the head of the answer", DEADLINE))))?;
+        let answers = Said::of(answers.unwrap_or_else(|_| Err(late("the head of the answer"))))?;
         Ok(Writer { messages: Some(messages), answers, opened: v1::Upload::default(), offset: 0 })
     }
 
@@ -192,18 +190,10 @@ impl Writer {
     /// The next answer; `None`: the driver ended the stream with OK.
     ///
     /// # Errors
-    /// What the driver said.
-    pub async fn next(&mut self) -> Call<Option<Answer>> {
-        self.next_within(DEADLINE).await
-    }
-
-    /// The same with a limit of its own.
-    ///
-    /// # Errors
     /// What the driver said; DEADLINE_EXCEEDED without a reason if nothing came.
-    pub async fn next_within(&mut self, limit: Duration) -> Call<Option<Answer>> {
-        let next = tokio::time::timeout(limit, self.answers.message()).await;
-        let next = next.unwrap_or_else(|_| Err(late("the next answer of the write stream", limit)));
+    pub async fn next(&mut self) -> Call<Option<Answer>> {
+        let next = tokio::time::timeout(DEADLINE, self.answers.message()).await;
+        let next = next.unwrap_or_else(|_| Err(late("the next answer of the write stream")));
         next.map(|answer| answer.and_then(|answer| answer.msg)).map_err(|status| Said::from(&status))
     }
 
@@ -237,8 +227,4 @@ fn unexpected(wanted: &str, got: &Option<Answer>) -> Said {
     let got =
         got.as_ref().map_or_else(|| "the end of the stream with OK".to_owned(), |got| format!("{got:?}"));
     Said::from(&Status::unknown(format!("{wanted} was awaited, and {got} came")))
-}
-
-fn late(what: &str, limit: Duration) -> Status {
-    Status::deadline_exceeded(format!("{what} did not come within {} s", limit.as_secs()))
 }

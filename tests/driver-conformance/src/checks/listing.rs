@@ -2,6 +2,7 @@
 
 use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::entry::Is;
+use longshore_driver_sdk::key::is_component;
 use tonic::Code;
 
 use crate::bed::Bed;
@@ -436,12 +437,7 @@ async fn no_sessions_no_reserved_keys(bed: &Bed) -> Verdict {
 
 /// As contract clause K1 has it.
 fn valid(name: &str) -> bool {
-    name.trim_end_matches('/').split('/').all(|component| {
-        (1..=255).contains(&component.len())
-            && component != "."
-            && component != ".."
-            && component.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+=,@~-".contains(&byte))
-    })
+    name.trim_end_matches('/').split('/').all(is_component)
 }
 
 async fn deep(bed: &Bed) -> Verdict {

@@ -11,12 +11,13 @@ mod storms;
 mod streams;
 
 use longshore_driver_proto::v1;
+use tonic::Code;
 
 use crate::bed::Bed;
 use crate::call::{answered, refused};
 use crate::check::Check;
 use crate::connection::Connection;
-use crate::verdict::{Failure, Verdict, equal};
+use crate::verdict::{Failure, Verdict, ensure, equal, same_bytes};
 use crate::writer::{Writer, fence};
 
 /// In the order of the contract.
@@ -71,13 +72,37 @@ async fn state(driver: &Connection, id: &str) -> Verdict<v1::Upload> {
     answered("GetUpload", driver.upload(id).await)
 }
 
+/// As many sessions as there are contents, by turns at these instances, commit to one key at once: exactly one wins, and
+/// what it wrote is there.
+async fn race_of_commits(bed: &Bed, drivers: &[Connection], key: &str, contents: &[Vec<u8>]) -> Verdict {
+    let mut writers = Vec::new();
+    for number in 0..contents.len() {
+        writers.push(create(&drivers[number % drivers.len()], &bed.upload_id(), key).await?);
+    }
+    let mut race = tokio::task::JoinSet::new();
+    for ((number, content), mut writer) in contents.iter().cloned().enumerate().zip(writers) {
+        race.spawn(async move {
+            writer.chunk(content).await;
+            (number, writer.commit().await.map(drop))
+        });
+    }
+    let mut won = Vec::new();
+    for (number, outcome) in race.join_all().await {
+        match outcome {
+            Ok(()) => won.push(number),
+            Err(said) => {
+                refused::<()>("WriteCommit in a race", Err(said), Code::AlreadyExists, "KEY_EXISTS")?;
+            }
+        }
+    }
+    let sent = format!("{} commits to one key at {} instances", contents.len(), drivers.len());
+    ensure(won.len() == 1, sent, "one that wins", format!("{won:?}"))?;
+    let (_, content) = answered("Get", drivers[0].get_key(key).await)?;
+    same_bytes("Get: what the winner wrote", &contents[won[0]], &content)
+}
+
 /// What the stream ends with must be this.
-async fn ends_with(
-    writer: &mut Writer,
-    sent: &str,
-    code: tonic::Code,
-    reason: &str,
-) -> Verdict<crate::call::Said> {
+async fn ends_with(writer: &mut Writer, sent: &str, code: Code, reason: &str) -> Verdict<crate::call::Said> {
     let said = writer.fails().await.map_err(|got| Failure::new(sent, format!("{code:?} / {reason}"), got))?;
     refused::<()>(sent, Err(said), code, reason)
 }

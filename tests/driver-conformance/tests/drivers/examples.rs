@@ -1,29 +1,14 @@
 //! The README of an example does what it says: its `sh` blocks run as they stand, one after the other, in one shell.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::os::unix::process::CommandExt as _;
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use longshore_end_to_end::docker_engine::{Engine, without_proxies};
 use longshore_end_to_end::scratch;
-use rustix::process::{Pid, Signal, kill_process_group};
 
-const PATIENCE: Duration = Duration::from_secs(900);
-
-/// At the head of a process group: what the blocks leave behind ends with it.
-struct Shell(Child);
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let group = Pid::from_raw(self.0.id().cast_signed()).expect("a process has an id");
-        // Empty by now, if all went well.
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = self.0.wait();
-    }
-}
+use crate::shell;
 
 #[test]
 fn the_readme_of_the_example_in_rust_works_as_it_stands() {
@@ -59,24 +44,13 @@ fn run(script: &str, folder: &Path) {
     let engine = Engine::start();
     let (file, log) = (place.path().join("script"), place.path().join("log"));
     fs::write(&file, script).expect("the script");
-    let output = File::create(&log).expect("a log");
     let mut command = Command::new("bash");
-    command.args(["-eux".as_ref(), file.as_os_str()]).current_dir(folder).process_group(0);
+    command.args(["-eux".as_ref(), file.as_os_str()]).current_dir(folder);
     command.env("PATH", path()).env("TMPDIR", scratch_below(place.path()));
     command.env("DOCKER_HOST", engine.host()).env("DOCKER_BUILDKIT", "0");
     command.env("DOCKER_CONFIG", place.path().join("docker"));
-    command.stdin(Stdio::null()).stdout(output.try_clone().expect("the log")).stderr(output);
-    let mut shell = Shell(without_proxies(&mut command).spawn().expect("bash"));
-    let begin = Instant::now();
-    let said = || fs::read_to_string(&log).unwrap_or_default();
-    let status = loop {
-        if let Some(status) = shell.0.try_wait().expect("bash") {
-            break status;
-        }
-        assert!(begin.elapsed() < PATIENCE, "it still runs after {PATIENCE:?}:\n{}", said());
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    assert!(status.success(), "{status}:\n{}", said());
+    let status = shell::run(without_proxies(&mut command), &log);
+    assert!(status.success(), "{status}:\n{}", fs::read_to_string(&log).unwrap_or_default());
 }
 
 fn scratch_below(place: &Path) -> std::path::PathBuf {

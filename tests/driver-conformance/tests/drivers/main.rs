@@ -1,6 +1,9 @@
-//! The kit against drivers that keep the contract: ours, and the example, whose README runs as it stands.
+//! The kit against drivers that keep the contract: ours, and the examples. Their READMEs, and docs/driver-authors.md, run
+//! as they stand.
 
+mod authors;
 mod examples;
+mod shell;
 mod stand;
 
 use std::fs;

@@ -114,31 +114,10 @@ async fn committed_is_known_at_the_second(bed: &Bed) -> Verdict {
 }
 
 async fn race_of_commits(bed: &Bed) -> Verdict {
+    let drivers = [bed.driver().await, bed.second()?];
+    let contents: Vec<_> = (0..8).map(|number| format!("writer {number}").into_bytes()).collect();
     for round in 0..5 {
-        let (drivers, key) = ([bed.driver().await, bed.second()?], bed.key(&format!("k{round}")));
-        let mut writers = Vec::new();
-        for number in 0..8_usize {
-            writers.push(create(&drivers[number % 2], &bed.upload_id(), &key).await?);
-        }
-        let mut race = tokio::task::JoinSet::new();
-        for (number, mut writer) in writers.into_iter().enumerate() {
-            race.spawn(async move {
-                writer.chunk(format!("writer {number}")).await;
-                (number, writer.commit().await.map(drop))
-            });
-        }
-        let mut won = Vec::new();
-        for (number, outcome) in race.join_all().await {
-            match outcome {
-                Ok(()) => won.push(number),
-                Err(said) => {
-                    refused::<()>("WriteCommit in a race", Err(said), Code::AlreadyExists, "KEY_EXISTS")?;
-                }
-            }
-        }
-        ensure(won.len() == 1, "8 commits to one key at two instances", "one that wins", format!("{won:?}"))?;
-        let (_, content) = answered("Get", drivers[0].get_key(&key).await)?;
-        same_bytes("Get: what the winner wrote", format!("writer {}", won[0]).as_bytes(), &content)?;
+        super::race_of_commits(bed, &drivers, &bed.key(&format!("k{round}")), &contents).await?;
     }
     Ok(())
 }

@@ -90,33 +90,8 @@ async fn creates_of_one_id(bed: &Bed) -> Verdict {
 }
 
 async fn commits_to_one_key(bed: &Bed) -> Verdict {
-    let (driver, key) = (bed.driver().await, bed.key("one"));
-    let mut writers = Vec::new();
-    for number in 0..16_u8 {
-        writers.push((number, create(&driver, &bed.upload_id(), &key).await?));
-    }
-    let mut race = tokio::task::JoinSet::new();
-    for (number, mut writer) in writers {
-        race.spawn(async move {
-            writer.chunk(pattern(50_000, number)).await;
-            (number, writer.commit().await.map(drop))
-        });
-    }
-    let mut won = Vec::new();
-    for (number, outcome) in race.join_all().await {
-        match outcome {
-            Ok(()) => won.push(number),
-            Err(said) => {
-                refused::<()>("WriteCommit in a race", Err(said), Code::AlreadyExists, "KEY_EXISTS")?;
-            }
-        }
-    }
-    ensure(won.len() == 1, "16 sessions that commit to one key", "one that wins", format!("{won:?}"))?;
-    same_bytes(
-        "Get: what the winner wrote",
-        &pattern(50_000, won[0]),
-        &answered("Get", driver.get_key(&key).await)?.1,
-    )
+    let contents: Vec<_> = (0..16).map(|number| pattern(50_000, number)).collect();
+    super::race_of_commits(bed, &[bed.driver().await], &bed.key("one"), &contents).await
 }
 
 async fn a_put_and_a_commit(bed: &Bed) -> Verdict {

@@ -2,16 +2,12 @@
 //! the `text` block right below says.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::os::unix::process::CommandExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use crate::shell;
 
-/// Of the whole document, the build of a new driver included, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(900);
 /// Before each block on standard output.
 const MARK: &str = "@@ block";
 const PLACEHOLDERS: &[&str] = &["<VERSION>", "<INSTANCE>", "<TIME>", "<ETAG>"];
@@ -22,9 +18,6 @@ struct Block {
     script: String,
     printed: Option<String>,
 }
-
-/// The shell, at the head of a process group. Hooks leave drivers behind; with the group they end too.
-struct Shell(Child);
 
 #[test]
 fn what_is_told_to_authors_of_drivers_works_as_it_stands() {
@@ -111,30 +104,10 @@ fn run(script: &str, scratch: &Path, output: &Path) -> ExitStatus {
     fs::write(&file, script).expect("write the script");
     let temporary = scratch.join("tmp");
     fs::create_dir(&temporary).expect("make a directory");
-    let log = File::create(output).expect("make the output");
     let mut command = Command::new("bash");
     command.arg("-eu").arg(&file).current_dir(root());
     command.env("PATH", path()).env("TMPDIR", temporary).env("NO_COLOR", "1");
-    command.stdin(Stdio::null()).stdout(log.try_clone().expect("the output twice")).stderr(log);
-    let mut shell = Shell(command.process_group(0).spawn().expect("start bash"));
-    let begin = Instant::now();
-    loop {
-        if let Some(status) = shell.0.try_wait().expect("wait for bash") {
-            return status;
-        }
-        let so_far = || fs::read_to_string(output).unwrap_or_default();
-        assert!(begin.elapsed() < PATIENCE, "it still runs after {PATIENCE:?}\n{}", so_far());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        // The group may be empty by now, and that is the good case.
-        let group = Pid::from_raw(self.0.id().cast_signed()).expect("a process has an id");
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = self.0.wait();
-    }
+    shell::run(&mut command, output)
 }
 
 /// The binaries of this build, then what `cargo xtask test` provides, then the machine's.
