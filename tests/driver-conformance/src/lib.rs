@@ -16,5 +16,6 @@ pub mod reader;
 pub mod report;
 pub mod runner;
 pub mod scaffold;
+pub mod sweep;
 pub mod verdict;
 pub mod writer;

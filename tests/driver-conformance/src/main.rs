@@ -57,7 +57,7 @@ struct CheckArguments {
     /// Programs that kill, start and stop the driver: `kill`, `start`, `terminate`, `backend-stop`, `backend-start`.
     #[arg(long, value_name = "DIR")]
     hooks: Option<PathBuf>,
-    /// Only the checks with this in their name; `=NAME` is one of them.
+    /// Only the checks with this in their name; with `*` or `?`, those whose whole name fits; `=NAME` is one of them.
     #[arg(long, value_name = "PATTERN")]
     only: Option<String>,
     /// Write the outcome as JUnit's XML.
@@ -132,6 +132,9 @@ async fn run(
     let driver = format!("{} {}", greeting.driver_name, greeting.driver_version);
     let applicable = run.applicable(chosen).len();
     say(&format!("{driver} at {}: {applicable} checks", run.endpoint()));
+    if let Err(failure) = run.leftovers() {
+        say(&format!("what earlier runs left can't be cleared away: {}", in_a_line(failure)));
+    }
     let progress = progress(applicable);
     let finished = run
         .run(chosen, |done| {

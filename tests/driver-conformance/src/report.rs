@@ -52,8 +52,14 @@ pub fn line(done: &Finished, again: &str) -> String {
     }
 }
 
+/// In the column of the values; no longer than somebody reads.
 fn indented(text: &str) -> String {
-    text.lines().collect::<Vec<_>>().join("\n              ")
+    const MOST: usize = 1000;
+    let (text, rest) = match text.char_indices().nth(MOST) {
+        Some((at, _)) => (&text[..at], format!("... ({} bytes in all)", text.len())),
+        None => (text, String::new()),
+    };
+    text.lines().collect::<Vec<_>>().join("\n              ") + &rest
 }
 
 /// The last line.
@@ -62,4 +68,24 @@ pub fn summary(finished: &[Finished], took: Duration) -> String {
     let all = finished.len();
     let seconds = took.as_secs_f64();
     format!("{all} checks in {seconds:.1} s: {passed} passed, {failed} failed, {skipped} skipped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Failure;
+    use crate::{checks, runner};
+
+    #[test]
+    fn a_failure_says_what_was_asked_promised_and_answered_and_how_to_run_it_again() {
+        let check = runner::select(&checks::all(), Some("=list.limit")).unwrap()[0];
+        let failure = Failure::new("List", "one\ntwo", "x".repeat(5000));
+        let done = Finished { check, outcome: Outcome::Failed(failure), took: Duration::ZERO };
+        let said = line(&done, "longshore-driver-check --endpoint E");
+        assert!(said.starts_with("FAIL  list.limit\n      sent    List\n"), "{said}");
+        assert!(said.contains("wanted  one\n              two\n"), "{said}");
+        assert!(said.contains("xxx... (5000 bytes in all)\n") && said.len() < 2000, "{said}");
+        assert!(said.contains("clause  L3: `start_after` is exclusive"), "{said}");
+        assert!(said.ends_with("again   longshore-driver-check --endpoint E --only =list.limit"), "{said}");
+    }
 }

@@ -7,10 +7,11 @@ use futures_util::{StreamExt as _, stream};
 use longshore_driver_proto::v1;
 use longshore_driver_sdk::endpoint::Endpoint;
 
-use crate::bed::{Bed, ROOT, Target};
+use crate::bed::{Bed, Target};
 use crate::check::{Check, Need};
 use crate::connection::Connection;
 use crate::hooks::Hook;
+use crate::sweep;
 use crate::verdict::{Failure, Verdict};
 
 /// No check takes longer; one that does has failed.
@@ -18,8 +19,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Checks that do nothing to the driver itself run so many at a time.
 const LANES: usize = 4;
 const STORE_ID: &str = ".driver/store-id";
-/// A call takes so many keys (contract clause O7).
-const BATCH: usize = 1000;
 
 /// What became of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,30 +43,34 @@ pub struct Run {
     greeting: Arc<v1::HandshakeResponse>,
     /// 16 hexadecimal digits: the name of the run's folder, and what its upload ids begin with.
     id: String,
+    leftovers: Verdict,
 }
 
 impl Run {
     /// Shakes hands, and clears away what earlier runs left that were killed.
     ///
     /// # Errors
-    /// When the driver can't be reached, or can't be cleaned.
+    /// When the driver can't be reached.
     pub async fn begin(target: Target) -> Verdict<Self> {
         let (connection, greeting) = Connection::open(&target.endpoint, target.trusted).await?;
-        let mut bits = [0_u8; 8];
-        getrandom::fill(&mut bits)
-            .map_err(|error| Failure::new("nothing", "random bits of the system", error))?;
-        let id = format!("{:016x}", u64::from_le_bytes(bits));
-        clean(&connection, &format!("{ROOT}/")).await?;
+        let id = sweep::new_run()?;
+        // A driver in which this fails can be checked all the same.
+        let leftovers = sweep::leftovers(&connection).await;
         let greeting = match initialised(&connection, &greeting).await {
             Some(initialised) => initialised,
             None => greeting,
         };
-        Ok(Self { target: Arc::new(target), greeting: Arc::new(greeting), id })
+        Ok(Self { target: Arc::new(target), greeting: Arc::new(greeting), id, leftovers })
     }
 
     /// What the driver said of itself.
     pub fn greeting(&self) -> &v1::HandshakeResponse {
         &self.greeting
+    }
+
+    /// Whether what earlier runs left could be cleared away.
+    pub fn leftovers(&self) -> &Verdict {
+        &self.leftovers
     }
 
     /// Runs checks, and tells of each as it ends: first those that leave the driver in peace, several at a time, then
@@ -160,8 +163,7 @@ impl Run {
     /// When something can't be listed or deleted.
     pub async fn end(self) -> Verdict {
         let (connection, _) = Connection::open(&self.target.endpoint, self.target.trusted).await?;
-        end_uploads(&connection, &self.id).await?;
-        clean(&connection, &format!("{ROOT}/")).await
+        sweep::own(&connection, &self.id).await
     }
 
     /// Where to reach it.
@@ -196,67 +198,7 @@ fn is_rough(check: &Check) -> bool {
     check.needs.iter().any(|need| matches!(need, Need::Restart | Need::Terminate | Need::BackendStop))
 }
 
-/// Deletes everything below a prefix.
-async fn clean(connection: &Connection, prefix: &str) -> Verdict {
-    let mut before = String::new();
-    loop {
-        let request = v1::ListRequest { prefix: prefix.to_owned(), recursive: true, ..Default::default() };
-        let page = connection.list(request).await;
-        let page = page.map_err(|said| Failure::new(format!("List of {prefix}"), "a page", said).of("L2"))?;
-        let keys = page.entries.into_iter().filter_map(|entry| match entry.is {
-            Some(v1::entry::Is::Object(object)) => Some(object.key),
-            _ => None,
-        });
-        let items: Vec<_> = keys
-            .filter(|key| key.starts_with(prefix))
-            .take(BATCH)
-            .map(|key| v1::delete_request::Item { key, if_match: None })
-            .collect();
-        if items.is_empty() {
-            return Ok(());
-        }
-        let sent = format!("Delete of {} keys below {prefix}", items.len());
-        let first = items.first().map(|item| item.key.clone()).unwrap_or_default();
-        if first == before {
-            return Err(Failure::new(&sent, "that they are gone", format!("{first} is still there")).of("O7"));
-        }
-        before = first;
-        let answer = connection.delete(v1::DeleteRequest { items }).await;
-        let answer = answer.map_err(|said| Failure::new(&sent, "outcomes", said).of("O7"))?;
-        if let Some(failed) = answer.outcomes.iter().find(|outcome| outcome.code != 0) {
-            return Err(Failure::new(&sent, "each to succeed", format!("{failed:?}")).of("O7"));
-        }
-        if !page.more {
-            return Ok(());
-        }
-    }
-}
-
-/// Ends the upload sessions whose ids begin so.
-async fn end_uploads(connection: &Connection, begin: &str) -> Verdict {
-    let mut after = format!("{begin}{}", "0".repeat(15));
-    loop {
-        let request = v1::ListUploadsRequest { start_after: after.clone(), ..Default::default() };
-        let page = connection.list_uploads(request).await;
-        let page = page.map_err(|said| Failure::new("ListUploads", "a page", said).of("U18"))?;
-        let ours: Vec<_> =
-            page.uploads.into_iter().filter(|upload| upload.upload_id.starts_with(begin)).collect();
-        let Some(last) = ours.last() else { return Ok(()) };
-        after = last.upload_id.clone();
-        for upload in &ours {
-            let fence = v1::Fence { counter: u64::MAX, owner: "~".to_owned() };
-            let ended = connection.end(&upload.upload_id, fence).await;
-            ended.map_err(|said| {
-                Failure::new(format!("EndUpload of {}", upload.upload_id), "OK", said).of("U16")
-            })?;
-        }
-        if !page.more {
-            return Ok(());
-        }
-    }
-}
-
-/// Checks whose name contains the pattern, or is it (`=NAME`).
+/// Checks whose name contains the pattern, fits it as a whole (`list.*`), or is it (`=NAME`).
 ///
 /// # Errors
 /// When there is none.
@@ -264,11 +206,54 @@ pub fn select(all: &[Check], pattern: Option<&str>) -> Result<Vec<Check>, String
     let Some(pattern) = pattern else { return Ok(all.to_vec()) };
     let fits = |check: &&Check| match pattern.strip_prefix('=') {
         Some(name) => check.name == name,
+        None if pattern.contains(['*', '?']) => matches(pattern.as_bytes(), check.name.as_bytes()),
         None => check.name.contains(pattern),
     };
     let chosen: Vec<_> = all.iter().filter(fits).copied().collect();
     if chosen.is_empty() {
-        return Err(format!("no check has {pattern:?} in its name; --list shows them all"));
+        return Err(format!("no check has a name like {pattern:?}; --list shows them all"));
     }
     Ok(chosen)
+}
+
+/// `*` stands for anything, `?` for one letter.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => (0..=name.len()).any(|skipped| matches(rest, &name[skipped..])),
+        (Some((letter, pattern)), Some((first, name))) => {
+            (letter == first || *letter == b'?') && matches(pattern, name)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks;
+
+    fn chosen(pattern: &str) -> Vec<&'static str> {
+        select(&checks::all(), Some(pattern)).unwrap().iter().map(|check| check.name).collect()
+    }
+
+    #[test]
+    fn a_pattern_is_a_part_of_the_name_or_a_glob_or_the_name_itself() {
+        assert!(chosen("start-after").iter().all(|name| name.contains("start-after")));
+        assert_eq!(
+            chosen("*.start-after-is-exclusive"),
+            ["list.start-after-is-exclusive", "sessions.start-after-is-exclusive"]
+        );
+        assert!(chosen("list.*").len() > 10 && chosen("list.*").iter().all(|name| name.starts_with("list.")));
+        assert_eq!(chosen("=object.put-then-get"), ["object.put-then-get"]);
+        assert_eq!(chosen("object.put-then-ge?"), ["object.put-then-get"]);
+    }
+
+    #[test]
+    fn a_pattern_that_fits_no_check_is_an_error() {
+        for pattern in ["=object", "object", "list", "*.nothing-like-it", "?"] {
+            let fits = select(&checks::all(), Some(pattern));
+            assert_eq!(fits.is_ok(), ["object", "list"].contains(&pattern), "{pattern}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod authors;
 mod examples;
+mod leftovers;
 mod shell;
 mod stand;
 

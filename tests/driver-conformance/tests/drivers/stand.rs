@@ -38,6 +38,18 @@ pub(crate) struct Report {
     pub(crate) text: String,
 }
 
+impl Report {
+    fn of(kit: &mut Command) -> Self {
+        let output = kit.stdin(Stdio::null()).output().expect("the kit runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
+        let count = |verdict: &str| said.lines().filter(|line| line.starts_with(verdict)).count();
+        let report = Self { passed: count("PASS "), failed: count("FAIL "), skipped: count("SKIP "), text };
+        assert_eq!(output.status.success(), report.failed == 0, "{}: {}", output.status, report.text);
+        report
+    }
+}
+
 impl Stand {
     pub(crate) fn start(driver: &Path, hooks: &Path, wire: Wire) -> Self {
         let sockets = scratch::socket_directory();
@@ -53,6 +65,10 @@ impl Stand {
         stand
     }
 
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     pub(crate) fn root(&self) -> PathBuf {
         self.data.path().join("root")
     }
@@ -66,25 +82,31 @@ impl Stand {
         Second { endpoint, _process: process }
     }
 
+    /// Everything, with hooks.
     pub(crate) fn check(&self, second: Option<&Second>) -> Report {
-        let mut kit = Command::new(env!("CARGO_BIN_EXE_longshore-driver-check"));
-        self.describe(&mut kit);
-        kit.args(["--endpoint", &self.endpoint]).arg("--hooks").arg(&self.hooks);
+        let junit = self.data.path().join("junit.xml");
+        let mut kit = self.kit();
+        kit.arg("--hooks").arg(&self.hooks).arg("--junit").arg(&junit);
         if let Some(second) = second {
             kit.args(["--second", &second.endpoint]);
         }
-        let junit = self.data.path().join("junit.xml");
-        kit.arg("--junit").arg(&junit);
-        let output = kit.stdin(Stdio::null()).output().expect("the kit runs");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let text = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
-        let count = |verdict: &str| said.lines().filter(|line| line.starts_with(verdict)).count();
-        let report = Report { passed: count("PASS "), failed: count("FAIL "), skipped: count("SKIP "), text };
-        assert_eq!(output.status.success(), report.failed == 0, "{}: {}", output.status, report.text);
+        let report = Report::of(&mut kit);
         let junit = fs::read_to_string(junit).expect("the report as XML");
         let cases = junit.matches("<testcase ").count();
         assert_eq!(cases, report.passed + report.failed + report.skipped, "{}", report.text);
         report
+    }
+
+    /// Some checks, without hooks.
+    pub(crate) fn check_only(&self, pattern: &str) -> Report {
+        Report::of(self.kit().args(["--no-figures", "--only", pattern]))
+    }
+
+    fn kit(&self) -> Command {
+        let mut kit = Command::new(env!("CARGO_BIN_EXE_longshore-driver-check"));
+        self.describe(&mut kit);
+        kit.args(["--endpoint", &self.endpoint]);
+        kit
     }
 
     fn describe(&self, command: &mut Command) {
