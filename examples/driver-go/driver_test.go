@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	pb "driver-go/driverv1"
+	pb "example.com/driver-go/driverv1"
 )
 
 const testID = "0123456789abcdef0123456789abcdef"
@@ -87,6 +87,29 @@ func TestACommitThatACrashCutOffBehindTheRenameIsCommitted(t *testing.T) {
 		upload := all.byID[testID].record.Load().upload()
 		if upload.State != pb.UploadState_UPLOAD_STATE_COMMITTED || upload.Durable != 5 ||
 			string(upload.Bookmark) != "of the commit" || upload.Object.Size != 5 {
+			t.Fatalf("%v", upload)
+		}
+		s, all = restart(t, s)
+	}
+}
+
+func TestACommitKeepsItsBookmarkAlsoBehindAMarkThatWasNotFlushed(t *testing.T) {
+	s, all := openTestStore(t, t.TempDir())
+	_, w := writeUpload(t, all, "hello")
+	for _, request := range []*pb.WriteStreamRequest{
+		{Msg: &pb.WriteStreamRequest_Mark{Mark: &pb.WriteMark{Offset: 5, Bookmark: []byte("of the mark")}}},
+		{Msg: &pb.WriteStreamRequest_Chunk{Chunk: &pb.WriteChunk{Offset: 5, Data: []byte("!")}}},
+		{Msg: &pb.WriteStreamRequest_Commit{Commit: &pb.WriteCommit{Size: 6, Bookmark: []byte("of the commit")}}},
+	} {
+		if _, err := w.step(context.Background(), request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.finish()
+	for range 2 { // it stays so
+		upload := all.byID[testID].record.Load().upload()
+		if upload.State != pb.UploadState_UPLOAD_STATE_COMMITTED || upload.Durable != 6 ||
+			string(upload.Bookmark) != "of the commit" {
 			t.Fatalf("%v", upload)
 		}
 		s, all = restart(t, s)

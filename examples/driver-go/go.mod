@@ -1,4 +1,4 @@
-module driver-go
+module example.com/driver-go
 
 go 1.26.0
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	pb "driver-go/driverv1"
+	pb "example.com/driver-go/driverv1"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	pb "driver-go/driverv1"
+	pb "example.com/driver-go/driverv1"
 )
 
 // Each window of a folder costs one look at all its names.

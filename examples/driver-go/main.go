@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	pb "driver-go/driverv1"
+	pb "example.com/driver-go/driverv1"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 
-	pb "driver-go/driverv1"
+	pb "example.com/driver-go/driverv1"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 )

@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	pb "driver-go/driverv1"
+	pb "example.com/driver-go/driverv1"
 
 	"google.golang.org/grpc"
 )

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	pb "driver-go/driverv1"
+	pb "example.com/driver-go/driverv1"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 )

@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	pb "driver-go/driverv1"
+	pb "example.com/driver-go/driverv1"
 
 	"google.golang.org/protobuf/proto"
 )

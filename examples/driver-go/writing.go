@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	pb "driver-go/driverv1"
+	pb "example.com/driver-go/driverv1"
 
 	"google.golang.org/grpc"
 )
@@ -254,8 +254,9 @@ func (w *writer) publish(found *record, wanted *pb.WriteCommit) error {
 	if err := store.takesWrites(); err != nil {
 		return err
 	}
+	// The commit takes the place of an earlier mark (U15); and should this sync fail, none of the bytes count (O10).
+	w.pending = nil
 	if err := store.finish(data, w.data); err != nil {
-		w.pending = nil // its bytes may be lost (O10)
 		return failed("make bytes of upload "+found.ID+" durable", err)
 	}
 	defer store.lockKeys(found.Key)()

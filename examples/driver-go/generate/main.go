@@ -1,5 +1,6 @@
 // Makes the Go code of the contract's messages and services anew: go run ./generate. No protoc is needed, the proto is
-// compiled here and handed to the two plugins, whose versions go.mod pins. PROTO_DIR is where the proto lies.
+// compiled here and handed to the two plugins, whose versions go.mod pins. The proto lies in proto/, or where
+// PROTO_DIR says.
 package main
 
 import (
@@ -20,6 +21,7 @@ import (
 )
 
 const (
+	module    = "example.com/driver-go"
 	protoFile = "longshore/driver/v1/driver.proto"
 	output    = "driverv1"
 )
@@ -42,10 +44,7 @@ func protoDirectory() string {
 	if directory := os.Getenv("PROTO_DIR"); directory != "" {
 		return directory
 	}
-	if _, err := os.Stat("proto"); err == nil {
-		return "proto"
-	}
-	return "../../driver-proto/proto"
+	return "proto"
 }
 
 // compile gives the contract and all that it imports; what is imported comes first.
@@ -78,7 +77,7 @@ func compile(directory string) ([]*descriptorpb.FileDescriptorProto, error) {
 func run(plugin string, files []*descriptorpb.FileDescriptorProto) error {
 	request, err := proto.Marshal(&pluginpb.CodeGeneratorRequest{
 		FileToGenerate: []string{protoFile},
-		Parameter:      proto.String(fmt.Sprintf("M%s=driver-go/%s;%s,module=driver-go", protoFile, output, output)),
+		Parameter:      proto.String(fmt.Sprintf("M%s=%s/%s;%s,module=%s", protoFile, module, output, output, module)),
 		ProtoFile:      files,
 	})
 	if err != nil {
