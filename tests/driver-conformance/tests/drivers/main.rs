@@ -4,6 +4,8 @@
 mod authors;
 mod examples;
 mod leftovers;
+mod readme;
+mod scaffold;
 mod shell;
 mod stand;
 
