@@ -21,6 +21,8 @@ pub const PIECE: usize = 256 * 1024;
 /// How often an object is read again that was replaced meanwhile.
 const GET_TRIES: u32 = 100;
 
+const DELETES_AT_ONCE: usize = 16;
+
 /// Runs work that blocks where it stands; the other tasks of this thread go on elsewhere meanwhile.
 pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
@@ -260,6 +262,12 @@ pub(crate) async fn get<D: Driver + ?Sized>(driver: &D, key: &Key) -> Result<(Ob
             other => return other,
         }
     }
+}
+
+/// Deletes object by object, several at a time.
+pub(crate) async fn delete_each<D: Driver + ?Sized>(driver: &D, keys: &[Key]) -> Vec<Result<bool>> {
+    let deletes = stream::iter(keys.to_vec()).map(|key| async move { driver.delete(&key, None).await });
+    deletes.buffered(DELETES_AT_ONCE).collect().await
 }
 
 /// All of an object, if it has at most `most` bytes (contract clause O4).

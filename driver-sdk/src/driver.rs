@@ -20,6 +20,13 @@ pub trait Driver: Send + Sync + 'static {
     /// Name, capabilities and limits; the same for the life of the process.
     fn description(&self) -> Description;
 
+    /// Asked before every handshake. A driver that has to look at its backend before it can tell what it is answers
+    /// [`Reason::Starting`], or why it can't look, until it knows: capabilities never change afterwards (contract clause
+    /// H8).
+    async fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether the backend can be reached, and how much space is left. Under a second, without effects.
     /// Without more ado, whether a key can be looked up: the store's id.
     async fn probe(&self) -> Result<Probe> {
@@ -44,6 +51,12 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Deletes an object and says whether there was one. An absent one is no error.
     async fn delete(&self, key: &Key, if_match: Option<&str>) -> Result<bool>;
+
+    /// Deletes several objects, each with an outcome of its own, in the order of the keys; none comes twice. For a backend
+    /// that takes many keys by one request.
+    async fn delete_all(&self, keys: &[Key]) -> Vec<Result<bool>> {
+        backend::delete_each(self, keys).await
+    }
 
     /// Entries in the order of their bytes.
     async fn list(&self, query: &ListQuery) -> Result<Page<Entry>>;

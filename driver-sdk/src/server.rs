@@ -5,11 +5,11 @@ mod pages;
 mod streams;
 mod write_session;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use futures_util::StreamExt;
 use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::identity_service_server::{IdentityService, IdentityServiceServer};
 use longshore_driver_proto::v1::storage_service_server::{StorageService, StorageServiceServer};
@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::driver::{Condition, Driver, ListQuery, SignRequest, UploadId, UploadQuery};
 use crate::endpoint::{Connection, Listener};
 use crate::error::{DriverError, Optional as _, Reason, Result};
-use crate::key::{Key, KeyPrefix};
+use crate::key::{InvalidKey, Key, KeyPrefix};
 use crate::request_id;
 use crate::wire;
 use streams::Streams;
@@ -34,7 +34,6 @@ const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
 /// Large enough that no stream that is slow holds up the others of its connection (docs/adr/0006).
 pub(crate) const CONNECTION_WINDOW: u32 = 1 << 30;
 const DELETE_MAX: usize = 1000;
-const DELETE_AT_ONCE: usize = 16;
 
 /// Serves `driver` until `shutdown` resolves; calls under way may finish for `grace`.
 ///
@@ -174,6 +173,7 @@ impl Service {
                 format!("this driver speaks protocol version {}.{} only", PROTOCOL.major, PROTOCOL.minor),
             ));
         }
+        self.driver.ready().await?;
         let store_id = self.store_id().await?;
         if let Some(expected) = request.expected_store_id.filter(|expected| *expected != store_id) {
             let found =
@@ -255,22 +255,42 @@ impl Service {
         Ok(v1::PutResponse { object: Some(wire::object_out(object)) })
     }
 
-    async fn delete_one(&self, item: v1::delete_request::Item) -> v1::delete_response::Outcome {
-        let deleted = match Key::parse(&item.key) {
-            Err(error) => Err(error.into()),
-            Ok(_) if item.if_match.is_some() && !self.driver.description().capabilities.delete_if_match => {
-                Err(DriverError::new(Reason::NotSupported, "a conditional delete"))
+    /// Plain items together, for a backend that takes many keys by one request; others one by one.
+    async fn delete_items(&self, items: Vec<v1::delete_request::Item>) -> Vec<v1::delete_response::Outcome> {
+        let mut outcomes = vec![v1::delete_response::Outcome::default(); items.len()];
+        let (mut places, mut plain, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut seen = HashSet::new();
+        for (place, item) in items.into_iter().enumerate() {
+            match Key::parse(&item.key) {
+                // Named again, it is gone by then: its turn is after all others.
+                Ok(key) if item.if_match.is_none() && seen.insert(key.clone()) => {
+                    places.push(place);
+                    plain.push(key);
+                }
+                parsed => others.push((place, parsed, item.if_match)),
             }
-            Ok(key) => self.driver.delete(&key, item.if_match.as_deref()).await,
-        };
-        match deleted {
-            Ok(existed) => v1::delete_response::Outcome { existed, code: 0, reason: String::new() },
-            Err(error) => v1::delete_response::Outcome {
-                existed: false,
-                code: wire::code(error.reason()) as i32,
-                reason: error.reason().as_str().to_owned(),
-            },
         }
+        if !plain.is_empty() {
+            for (place, deleted) in places.into_iter().zip(self.driver.delete_all(&plain).await) {
+                outcomes[place] = outcome(deleted);
+            }
+        }
+        for (place, key, if_match) in others {
+            outcomes[place] = outcome(self.delete_one(key, if_match.as_deref()).await);
+        }
+        outcomes
+    }
+
+    async fn delete_one(
+        &self,
+        key: std::result::Result<Key, InvalidKey>,
+        if_match: Option<&str>,
+    ) -> Result<bool> {
+        let key = key?;
+        if if_match.is_some() && !self.driver.description().capabilities.delete_if_match {
+            return Err(DriverError::new(Reason::NotSupported, "a conditional delete"));
+        }
+        self.driver.delete(&key, if_match).await
     }
 
     async fn list(&self, request: v1::ListRequest) -> Result<v1::ListResponse> {
@@ -352,6 +372,17 @@ impl IdentityService for Service {
 
 type NoStream<T> = futures_util::stream::Pending<std::result::Result<T, Status>>;
 
+fn outcome(deleted: Result<bool>) -> v1::delete_response::Outcome {
+    match deleted {
+        Ok(existed) => v1::delete_response::Outcome { existed, code: 0, reason: String::new() },
+        Err(error) => v1::delete_response::Outcome {
+            existed: false,
+            code: wire::code(error.reason()) as i32,
+            reason: error.reason().as_str().to_owned(),
+        },
+    }
+}
+
 /// The generated server is behind [`Streams`], which answers both streams itself.
 fn passed_by() -> Status {
     Status::internal("a stream came to the generated server")
@@ -401,12 +432,7 @@ impl StorageService for Service {
         if items.len() > DELETE_MAX {
             return answer(Err(wire::misunderstood("a delete names at most 1000 keys")));
         }
-        let outcomes = futures_util::stream::iter(items)
-            .map(|item| self.delete_one(item))
-            .buffered(DELETE_AT_ONCE)
-            .collect()
-            .await;
-        answer(Ok(v1::DeleteResponse { outcomes }))
+        answer(Ok(v1::DeleteResponse { outcomes: self.delete_items(items).await }))
     }
 
     async fn r#move(

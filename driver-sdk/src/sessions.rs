@@ -42,12 +42,16 @@ pub struct Sessions<S> {
     seats: Seats,
     ttl: Duration,
     mark_every: Option<u64>,
+    lazy: u64,
 }
+
+/// How far a mark that nobody asked to be flushed may run ahead of the durable one, where nothing else is said.
+const LAZY_MARK: u64 = 32 * 1024 * 1024;
 
 impl<S: SessionStorage> Sessions<S> {
     /// `ttl`: how long an open session may lie idle ([`crate::driver::Limits::upload_ttl`]).
     pub fn new(storage: S, ttl: Duration) -> Self {
-        Self { storage, seats: Seats::default(), ttl, mark_every: None }
+        Self { storage, seats: Seats::default(), ttl, mark_every: None, lazy: LAZY_MARK }
     }
 
     /// Where they are kept.
@@ -59,6 +63,13 @@ impl<S: SessionStorage> Sessions<S> {
     #[must_use]
     pub fn with_marks_every(self, bytes: u64) -> Self {
         Self { mark_every: Some(bytes), ..self }
+    }
+
+    /// Makes marks that nobody asked to be flushed durable when so many bytes have come since the last durable one. What a
+    /// writer that dies may lose, against how often the backend writes a record.
+    #[must_use]
+    pub fn with_lazy_marks(self, bytes: u64) -> Self {
+        Self { lazy: bytes, ..self }
     }
 
     fn to_upload(&self, id: &UploadId, record: &Record) -> Upload {
@@ -84,20 +95,36 @@ impl<S: SessionStorage> Sessions<S> {
         Ok(false)
     }
 
-    async fn create(&self, id: &UploadId, fence: &Fence, key: Key, bookmark: Bytes) -> Result<S::Hold> {
-        if self.check_create(id, fence, &key).await? {
+    /// `again`: it was there already, by the same creation.
+    async fn create(
+        &self,
+        id: &UploadId,
+        fence: &Fence,
+        key: Key,
+        bookmark: Bytes,
+        again: bool,
+    ) -> Result<S::Hold> {
+        if again {
             return self.storage.hold(id, HANDOVER).await;
         }
         let record = Record {
             state: UploadState::Open,
-            key,
+            key: key.clone(),
             fence: fence.clone(),
             durable: 0,
             bookmark,
             updated: SystemTime::now(),
             object: None,
         };
-        self.storage.create(id, record).await
+        match self.storage.create(id, record).await {
+            // Another creation came between the look and this; it may be the same one.
+            Err(error)
+                if error.reason() == Reason::UploadExists && self.check_create(id, fence, &key).await? =>
+            {
+                self.storage.hold(id, HANDOVER).await
+            }
+            other => other,
+        }
     }
 
     /// `None`: gone since it was listed, or damaged. When the store itself is away, nothing is known of any session.
@@ -136,13 +163,14 @@ impl<S: SessionStorage> Sessions<S> {
 impl<S: SessionStorage> Uploads for Sessions<S> {
     async fn open(&self, open: OpenUpload) -> Result<(Upload, Box<dyn UploadStream>)> {
         let OpenUpload { id, fence, mode } = open;
+        let mut again = false;
         if let OpenMode::Create { key, bookmark, .. } = &mode {
             stream::check_bookmark(bookmark)?;
-            self.check_create(&id, &fence, key).await?;
+            again = self.check_create(&id, &fence, key).await?;
         }
         let taken = self.seats.claim(&id, &fence)?.take(HANDOVER).await?;
         let mut hold = match mode {
-            OpenMode::Create { key, bookmark, .. } => self.create(&id, &fence, key, bookmark).await?,
+            OpenMode::Create { key, bookmark, .. } => self.create(&id, &fence, key, bookmark, again).await?,
             OpenMode::Resume => self.storage.hold(&id, HANDOVER).await?,
         };
         if fence < hold.record().fence {
@@ -151,7 +179,7 @@ impl<S: SessionStorage> Uploads for Sessions<S> {
         hold.take_over(fence).await?;
         taken.check()?;
         let upload = self.to_upload(&id, hold.record());
-        Ok((upload, Box::new(stream::start(id, hold, taken))))
+        Ok((upload, Box::new(stream::start(id, hold, taken, self.lazy))))
     }
 
     async fn get(&self, id: &UploadId) -> Result<Upload> {

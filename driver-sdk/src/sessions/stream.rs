@@ -18,8 +18,6 @@ use crate::error::{DriverError, Reason, Result};
 
 /// Pieces that may wait for the one being written.
 const QUEUE: usize = 8;
-/// How far a mark that nobody asked to be flushed may run ahead of the durable one.
-const LAZY_MARK: u64 = 32 * 1024 * 1024;
 
 pub(super) enum Command {
     Write(Bytes),
@@ -51,7 +49,7 @@ pub(super) struct Stream {
 }
 
 /// Starts the task of a session that is held, and gives the stream that leads to it.
-pub(super) fn start<H: SessionHold>(id: UploadId, hold: H, taken: Taken) -> Stream {
+pub(super) fn start<H: SessionHold>(id: UploadId, hold: H, taken: Taken, lazy: u64) -> Stream {
     let committed = hold.record().state == UploadState::Committed;
     let shared = Arc::new(Shared {
         id,
@@ -62,7 +60,7 @@ pub(super) fn start<H: SessionHold>(id: UploadId, hold: H, taken: Taken) -> Stre
     let (commands, queue) = mpsc::channel(QUEUE);
     taken.connect(&commands);
     let received = hold.record().durable;
-    let writer = Writer { hold, received, pending: None, shared: Arc::clone(&shared) };
+    let writer = Writer { hold, received, pending: None, lazy, shared: Arc::clone(&shared) };
     tokio::spawn(async move {
         writer.run(queue).await;
         drop(taken);
@@ -153,6 +151,8 @@ struct Writer<H> {
     received: u64,
     /// The last mark that is not durable yet.
     pending: Option<(u64, Bytes)>,
+    /// How far the last mark may run ahead of the durable one.
+    lazy: u64,
     shared: Arc<Shared>,
 }
 
@@ -253,7 +253,7 @@ impl<H: SessionHold> Writer<H> {
             return Err(self.shared.is_committed());
         }
         self.pending = Some((self.received, bookmark));
-        if flush || self.received - self.hold.record().durable >= LAZY_MARK {
+        if flush || self.received - self.hold.record().durable >= self.lazy {
             self.settle().await?;
         }
         Ok(Ack { received: self.received, durable: self.hold.record().durable })

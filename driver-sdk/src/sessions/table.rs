@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::storage::{Record, SessionHold, SessionStorage};
 use crate::backend::blocking;
 use crate::driver::{Fence, Object, UploadId, UploadState};
-use crate::error::{DriverError, Result};
+use crate::error::{DriverError, Reason, Result};
 use crate::key::Key;
 
 /// Where the rows are. Every method may block, and everything it did is durable when it returns (contract clause O9).
@@ -93,7 +93,10 @@ impl<T: SessionTable> SessionStorage for Arc<T> {
     type Hold = TableHold<T>;
 
     async fn create(&self, id: &UploadId, record: Record) -> Result<Self::Hold> {
-        blocking(|| self.save(id, &record.encode()))?;
+        blocking(|| match self.load(id)? {
+            Some(_) => Err(DriverError::new(Reason::UploadExists, format!("upload {id} exists; resume it"))),
+            None => self.save(id, &record.encode()),
+        })?;
         Ok(TableHold::new(self, id, record))
     }
 
