@@ -65,7 +65,13 @@ pub async fn serve(
     }
     service.draining.store(true, Ordering::Relaxed);
     let _ = stop.send(());
-    tokio::time::timeout(grace, server).await.unwrap_or(Ok(()))
+    // What is marked by now is durable at once (contract clause D5): a stream that ends later is no longer live when the
+    // driver is drained at the end, and whoever sent the signal may lose patience before.
+    let (ended, settled) = tokio::join!(tokio::time::timeout(grace, server), service.driver.drain(grace));
+    if let Err(error) = settled {
+        tracing::warn!(%error, "live uploads can't be made durable");
+    }
+    ended.unwrap_or(Ok(()))
 }
 
 fn http2() -> tonic::transport::Server {

@@ -10,6 +10,7 @@ use tokio::sync::RwLock;
 use crate::check::Need;
 use crate::connection::{Connection, Windows};
 use crate::hooks::{Hook, Hooks};
+use crate::new_store::NewStore;
 use crate::verdict::{Failure, Verdict};
 
 /// Below this lies everything that the kit writes.
@@ -29,6 +30,8 @@ pub struct Bed {
     pub target: Arc<Target>,
     /// The answer to the handshake at the begin of the run.
     pub greeting: Arc<v1::HandshakeResponse>,
+    /// If the store had no id before the run.
+    pub new_store: Option<Arc<NewStore>>,
     connection: RwLock<Connection>,
     second: Option<Connection>,
     /// `longshore-driver-check/RUN/CHECK`: nobody else's.
@@ -45,6 +48,7 @@ impl Bed {
     pub async fn new(
         target: Arc<Target>,
         greeting: Arc<v1::HandshakeResponse>,
+        new_store: Option<Arc<NewStore>>,
         run: &str,
         check: &str,
     ) -> Verdict<Self> {
@@ -56,6 +60,7 @@ impl Bed {
         Ok(Self {
             target,
             greeting,
+            new_store,
             connection: RwLock::new(connection),
             second,
             place: format!("{ROOT}/{run}/{check}"),

@@ -6,6 +6,7 @@ use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::identity_service_client::IdentityServiceClient;
 use longshore_driver_proto::v1::storage_service_client::StorageServiceClient;
 use longshore_driver_sdk::endpoint::{Endpoint, TrustedPeer, channel, dial};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::transport::Channel;
 
 use crate::call::{Call, Said};
@@ -17,6 +18,8 @@ pub const VERSION: v1::Version = v1::Version { major: 1, minor: 0 };
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// How long a driver that was just started may take to listen.
 const START: Duration = Duration::from_secs(30);
+/// What may lie between the two halves of a connection that can be cut.
+const DUPLEX: usize = 64 * 1024;
 
 /// One HTTP/2 connection.
 #[derive(Clone)]
@@ -50,14 +53,35 @@ impl Connection {
     /// # Errors
     /// When the driver can't be reached.
     pub async fn dial(endpoint: &Endpoint, trusted: TrustedPeer, windows: Windows) -> Verdict<Self> {
-        let unreachable = |error: &dyn std::fmt::Display| {
-            Failure::new(format!("a connection to {endpoint}"), "a driver that listens", error).of("T1")
-        };
-        let socket = dial(endpoint, trusted).await.map_err(|error| unreachable(&error))?;
+        let socket = dial(endpoint, trusted).await.map_err(|error| unreachable(endpoint, &error))?;
+        Self::over(socket, windows).await.map_err(|error| unreachable(endpoint, &error))
+    }
+
+    /// A connection that can be cut, as when the core's machine goes away: nothing more is said on it, and nothing is
+    /// ended in order.
+    ///
+    /// # Errors
+    /// When the driver can't be reached.
+    pub async fn dial_to_cut(endpoint: &Endpoint, trusted: TrustedPeer) -> Verdict<(Self, Cut)> {
+        let mut socket = dial(endpoint, trusted).await.map_err(|error| unreachable(endpoint, &error))?;
+        let (near, mut far) = tokio::io::duplex(DUPLEX);
+        let between = tokio::spawn(async move {
+            // However it ends, it is over.
+            let _ = tokio::io::copy_bidirectional(&mut far, &mut socket).await;
+        });
+        let connection =
+            Self::over(near, Windows::default()).await.map_err(|error| unreachable(endpoint, &error))?;
+        Ok((connection, Cut(between)))
+    }
+
+    async fn over<C>(socket: C, windows: Windows) -> Result<Self, tonic::transport::Error>
+    where
+        C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let settings = tonic::transport::Endpoint::from_static("http://driver")
             .initial_stream_window_size(windows.stream)
             .initial_connection_window_size(windows.connection);
-        let channel = channel(socket, settings).await.map_err(|error| unreachable(&error))?;
+        let channel = channel(socket, settings).await?;
         Ok(Self {
             identity: IdentityServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_MESSAGE)
@@ -81,6 +105,22 @@ impl Connection {
     /// What the driver said.
     pub async fn handshake_with(&self, request: v1::HandshakeRequest) -> Call<v1::HandshakeResponse> {
         Said::of(self.identity.clone().handshake(crate::call::timely(request)).await)
+    }
+}
+
+fn unreachable(endpoint: &Endpoint, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("a connection to {endpoint}"), "a driver that listens", error).of("T1")
+}
+
+/// What lies between the two ends of a connection that can be cut.
+pub struct Cut(tokio::task::JoinHandle<()>);
+
+impl Cut {
+    /// Closes the driver's end. Returns when it is closed.
+    pub async fn now(self) {
+        self.0.abort();
+        // It says that it was aborted.
+        let _ = self.0.await;
     }
 }
 

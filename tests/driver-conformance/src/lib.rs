@@ -12,6 +12,7 @@ pub mod connection;
 pub mod figures;
 pub mod hooks;
 pub mod junit;
+pub mod new_store;
 pub mod reader;
 pub mod report;
 pub mod runner;

@@ -11,6 +11,7 @@ use crate::bed::{Bed, Target};
 use crate::check::{Check, Need};
 use crate::connection::Connection;
 use crate::hooks::Hook;
+use crate::new_store::NewStore;
 use crate::sweep;
 use crate::verdict::{Failure, Verdict};
 
@@ -18,7 +19,6 @@ use crate::verdict::{Failure, Verdict};
 const LIMIT: Duration = Duration::from_secs(60);
 /// Checks that do nothing to the driver itself run so many at a time.
 const LANES: usize = 4;
-const STORE_ID: &str = ".driver/store-id";
 
 /// What became of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub struct Finished {
 pub struct Run {
     target: Arc<Target>,
     greeting: Arc<v1::HandshakeResponse>,
+    new_store: Option<Arc<NewStore>>,
     /// 16 hexadecimal digits: the name of the run's folder, and what its upload ids begin with.
     id: String,
     leftovers: Verdict,
@@ -56,11 +57,8 @@ impl Run {
         let id = sweep::new_run()?;
         // A driver in which this fails can be checked all the same.
         let leftovers = sweep::leftovers(&connection).await;
-        let greeting = match initialised(&connection, &greeting).await {
-            Some(initialised) => initialised,
-            None => greeting,
-        };
-        Ok(Self { target: Arc::new(target), greeting: Arc::new(greeting), id, leftovers })
+        let (greeting, new_store) = initialised(&connection, greeting).await;
+        Ok(Self { target: Arc::new(target), greeting: Arc::new(greeting), new_store, id, leftovers })
     }
 
     /// What the driver said of itself.
@@ -110,9 +108,10 @@ impl Run {
         }
         let begin = Instant::now();
         let (target, greeting, run) = (self.target.clone(), self.greeting.clone(), self.id.clone());
+        let new_store = self.new_store.clone();
         // In a task of its own: a check that panics is a check that failed.
         let work = tokio::spawn(async move {
-            let bed = Bed::new(target, greeting, &run, check.name).await?;
+            let bed = Bed::new(target, greeting, new_store, &run, check.name).await?;
             (check.work)(&bed).await
         });
         let abort = work.abort_handle();
@@ -176,21 +175,21 @@ impl Run {
     /// # Errors
     /// When the driver can't be reached.
     pub async fn bed(&self, name: &str) -> Verdict<Bed> {
-        Bed::new(self.target.clone(), self.greeting.clone(), &self.id, name).await
+        Bed::new(self.target.clone(), self.greeting.clone(), self.new_store.clone(), &self.id, name).await
     }
 }
 
-/// A store that was never initialised gets an id (contract clause K4): what the contract says of one that has none is not
-/// enough to check. What is wrong with a driver that takes none, the checks of the store's id tell.
+/// A store that was never initialised gets an id: what the contract says of one that has none is not enough to check.
 async fn initialised(
     connection: &Connection,
-    greeting: &v1::HandshakeResponse,
-) -> Option<v1::HandshakeResponse> {
+    greeting: v1::HandshakeResponse,
+) -> (v1::HandshakeResponse, Option<Arc<NewStore>>) {
     if !greeting.store_id.is_empty() {
-        return None;
+        return (greeting, None);
     }
-    connection.put_new(STORE_ID, "made-by-longshore-driver-check").await.ok()?;
-    connection.handshake_with(crate::connection::handshake()).await.ok()
+    let new_store = NewStore::initialise(connection).await;
+    let again = connection.handshake_with(crate::connection::handshake()).await;
+    (again.unwrap_or(greeting), Some(Arc::new(new_store)))
 }
 
 /// Whether a check does something to the driver's process or backend.

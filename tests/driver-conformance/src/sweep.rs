@@ -63,7 +63,7 @@ pub async fn leftovers(connection: &Connection) -> Verdict {
 }
 
 /// The folders in which each run has its own. The second is that of the check that `.driverless/` is not reserved.
-fn places() -> [String; 2] {
+pub(crate) fn places() -> [String; 2] {
     [format!("{ROOT}/"), format!(".driverless/{ROOT}/")]
 }
 
@@ -100,7 +100,8 @@ async fn runs(connection: &Connection, place: &str) -> Verdict<BTreeSet<String>>
     }
 }
 
-fn name(entry: v1::Entry) -> Option<String> {
+/// What an entry stands for.
+pub(crate) fn name(entry: v1::Entry) -> Option<String> {
     match entry.is? {
         Is::Object(object) => Some(object.key),
         Is::CommonPrefix(prefix) => Some(prefix),

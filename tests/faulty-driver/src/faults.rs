@@ -303,6 +303,7 @@ faults! {
     CommitAgainAnySize = "commit-again-any-size", "U13", "a repeated commit may name another size";
     CommitForgets = "commit-forgets", "U15", "a committed session is gone";
     CommitBookmarkOld = "commit-bookmark-old", "U15", "the bookmark of the commit is dropped";
+    CommitLateMark = "commit-late-mark", "U15", "a mark that was pending is made durable after the commit";
     CommittedTakesChunks = "committed-takes-chunks", "U15", "a committed session takes chunks";
     CommittedTakesMarks = "committed-takes-marks", "U15", "a committed session takes marks";
     EndRemovesObject = "end-removes-object", "U16", "the end of a committed session removes the object";

@@ -77,8 +77,11 @@ impl Refusal {
 
     /// The status that goes out.
     pub(crate) fn into_status(self, fault: Fault) -> Status {
-        let mut code = self.reason.code;
-        let (mut reason, mut domain, mut message) = (self.reason.name, DOMAIN, self.message);
+        // Only where it is told: the driver itself has to know.
+        let is_bent = fault == Fault::AbsenceAsError && self.reason == KEY_NOT_FOUND;
+        let told = if is_bent { IO_ERROR } else { self.reason };
+        let mut code = told.code;
+        let (mut reason, mut domain, mut message) = (told.name, DOMAIN, self.message);
         let mut numbers: HashMap<String, String> =
             self.numbers.into_iter().map(|(name, number)| (name.to_owned(), number.to_string())).collect();
         match fault {

@@ -131,12 +131,7 @@ impl Store {
         match error.kind() {
             _ if !self.is_there() => self.gone(),
             Kind::NotFound | Kind::NotADirectory | Kind::IsADirectory => {
-                let reason = if self.fault == Fault::AbsenceAsError {
-                    crate::refusal::IO_ERROR
-                } else {
-                    KEY_NOT_FOUND
-                };
-                Refusal::new(reason, format!("no object at {key}"))
+                Refusal::new(KEY_NOT_FOUND, format!("no object at {key}"))
             }
             _ => Refusal::io(key, error),
         }

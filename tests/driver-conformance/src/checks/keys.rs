@@ -158,6 +158,10 @@ async fn every_call(bed: &Bed, key: &str) -> Verdict {
     )?;
     let open = driver.create_upload(&bed.upload_id(), key, crate::writer::fence(1)).await;
     refused(format!("create for {key:?}"), open.map(|writer| writer.opened), code, reason)?;
+    if bed.capabilities().sign_get {
+        let request = v1::SignRequest { key: key.to_owned(), ..Default::default() };
+        refused(format!("Sign of {key:?}"), driver.sign(request).await, code, reason)?;
+    }
     if bed.capabilities().r#move() == v1::MoveCost::Unspecified {
         return Ok(());
     }
@@ -311,8 +315,8 @@ async fn store_id_is_no_stream(bed: &Bed) -> Verdict {
 async fn store_id_bad_ones(bed: &Bed) -> Verdict {
     let driver = bed.driver().await;
     let before = id(&driver).await?;
-    for bad in ["", "a b", "a_b", "../x", "id\n", &"x".repeat(65)] {
-        let put = driver.put_new(STORE_ID, bad.to_owned()).await;
+    for bad in crate::new_store::none() {
+        let put = driver.put_new(STORE_ID, bad.clone()).await;
         // Where there is one already, either is true.
         let fits = |said: &Said| {
             said.is(Code::InvalidArgument, "REQUEST_NOT_UNDERSTOOD")
@@ -325,6 +329,11 @@ async fn store_id_bad_ones(bed: &Bed) -> Verdict {
             "InvalidArgument / REQUEST_NOT_UNDERSTOOD",
             format!("{put:?}"),
         )?;
+    }
+    for (bad, put) in bed.new_store.iter().flat_map(|new| &new.bad_ids) {
+        let sent =
+            format!("Put of the store id {bad:?}, where there was none (to see it again, take a new one)");
+        refused(sent, put.clone(), Code::InvalidArgument, "REQUEST_NOT_UNDERSTOOD")?;
     }
     equal("Get of .driver/store-id after it", &before, &id(&driver).await?)
 }

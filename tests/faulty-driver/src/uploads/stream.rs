@@ -328,8 +328,8 @@ impl Live {
         if commit.size == 0 && fault == Fault::CommitEmptyRefused {
             return Err(Refusal::new(SIZE_MISMATCH, "a commit of nothing"));
         }
+        let late = self.pending.take().filter(|_| fault == Fault::CommitLateMark);
         if !is_again {
-            self.pending = None;
             let received = self.received;
             self.session.commit(&self.driver.store, received, commit.bookmark).inspect_err(|refusal| {
                 if fault == Fault::CommitTakenDrops && refusal.reason == KEY_EXISTS {
@@ -345,7 +345,10 @@ impl Live {
             upload.set_state(v1::UploadState::Open);
         }
         self.say(Answer::Committed(upload)).await;
-        Ok(())
+        match late {
+            Some((offset, bookmark)) => self.session.mark(&self.driver.store, offset, bookmark),
+            None => Ok(()),
+        }
     }
 
     /// U11: the core ended its side, or went away.

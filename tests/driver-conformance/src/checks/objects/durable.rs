@@ -13,6 +13,12 @@ use crate::verdict::{Failure, Verdict, equal, same_bytes};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("durable.put-survives-a-kill", ["O9"], [Restart], put_survives_a_kill),
+    check!(
+        "durable.conditional-put-survives-a-kill",
+        ["O9"],
+        [Restart, PutIfAbsent],
+        conditional_put_survives_a_kill
+    ),
     check!("durable.overwrite-survives-a-kill", ["O9"], [Restart], overwrite_survives_a_kill),
     check!("durable.delete-survives-a-kill", ["O9"], [Restart], delete_survives_a_kill),
     check!("durable.move-survives-a-kill", ["O9"], [Restart, Move], move_survives_a_kill),
@@ -31,6 +37,25 @@ async fn put_survives_a_kill(bed: &Bed) -> Verdict {
     for key in &keys {
         let (_, content) = answered("Get after kill -9", bed.driver().await.get_key(key).await)?;
         same_bytes("Get after kill -9", key.as_bytes(), &content)?;
+    }
+    Ok(())
+}
+
+/// Written under a condition, each that the driver has.
+async fn conditional_put_survives_a_kill(bed: &Bed) -> Verdict {
+    let (driver, new, changed) = (bed.driver().await, bed.key("new"), bed.key("changed"));
+    answered("Put with if_absent", driver.put_new(&new, "new").await)?;
+    let mut wanted = vec![(new, "new")];
+    if bed.capabilities().put_if_match {
+        let old = answered("Put", driver.put_key(&changed, "old").await)?;
+        let put = driver.put_if(&changed, "changed", Condition::IfMatch(old.etag)).await;
+        answered("Put with if_match", put)?;
+        wanted.push((changed, "changed"));
+    }
+    bed.restart().await?;
+    for (key, content) in wanted {
+        let (_, got) = answered("Get after kill -9", bed.driver().await.get_key(&key).await)?;
+        same_bytes("Get after a Put with a condition and kill -9", content.as_bytes(), &got)?;
     }
     Ok(())
 }

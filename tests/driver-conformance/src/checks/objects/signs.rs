@@ -13,17 +13,18 @@ use crate::verdict::{Failure, Verdict, ensure, equal, same_bytes};
 pub(super) const CHECKS: &[Check] = &[
     check!("sign.url-serves-the-object", ["O12"], [], url_serves_the_object),
     check!("sign.url-serves-a-range", ["O12"], [], url_serves_a_range),
+    check!("sign.url-serves-the-content-type", ["O12"], [], url_serves_the_content_type),
     check!("sign.url-for-head", ["O12"], [], url_for_head),
     check!("sign.says-when-it-expires", ["O12"], [], says_when_it_expires),
 ];
 
+const TYPE: &str = "application/x-check";
 const TTL: Duration = Duration::from_secs(300);
 
 /// `None`: the driver gives no URL for this one, which it may. One that did not declare `sign_get` must refuse.
 async fn sign(bed: &Bed, key: &str, head: bool) -> Verdict<Option<v1::SignResponse>> {
     let ttl = prost_types::Duration::try_from(TTL).ok();
-    let request =
-        v1::SignRequest { key: key.to_owned(), head, ttl, content_type: "application/x-check".to_owned() };
+    let request = v1::SignRequest { key: key.to_owned(), head, ttl, content_type: TYPE.to_owned() };
     let signed = bed.driver().await.sign(request).await;
     if !bed.capabilities().sign_get {
         unsupported("Sign, which was not declared", signed)?;
@@ -65,6 +66,14 @@ async fn url_serves_a_range(bed: &Bed) -> Verdict {
     equal("GET of a signed URL with a range: status", &206, &answer.status().as_u16())?;
     let body = answer.bytes().await.map_err(|error| failed(&error))?;
     same_bytes("GET of a signed URL with a range", &content[1000..2000], &body)
+}
+
+async fn url_serves_the_content_type(bed: &Bed) -> Verdict {
+    let (key, _) = put(bed).await?;
+    let Some(signed) = sign(bed, &key, false).await? else { return Ok(()) };
+    let answer = client()?.get(&signed.url).send().await.map_err(|error| failed(&error))?;
+    let got = answer.headers().get("content-type").and_then(|got| got.to_str().ok());
+    equal("GET of a URL that was signed with a content type: Content-Type", &Some(TYPE), &got)
 }
 
 async fn url_for_head(bed: &Bed) -> Verdict {

@@ -24,6 +24,7 @@ pub(super) const CHECKS: &[Check] = &[
     check!("commit.again", ["U13"], [], again),
     check!("commit.again-with-another-size", ["U13", "U12"], [], again_with_another_size),
     check!("commit.keeps-its-bookmark", ["U15"], [], keeps_its_bookmark),
+    check!("commit.voids-a-pending-mark", ["U15", "U8"], [], voids_a_pending_mark),
     check!("commit.then-no-bytes", ["U15"], [], then_no_bytes),
     check!("commit.then-no-marks", ["U15"], [], then_no_marks),
     check!("commit.large-object", ["U12"], [], large_object),
@@ -185,6 +186,23 @@ async fn keeps_its_bookmark(bed: &Bed) -> Verdict {
     equal("committed: bookmark", &b"of the commit".to_vec(), &upload.bookmark.to_vec())?;
     let upload = state(&driver, &id).await?;
     equal("GetUpload: bookmark", &b"of the commit".to_vec(), &upload.bookmark.to_vec())
+}
+
+/// A mark that is not durable yet has nothing to say once the session is committed, not even at the end of the stream.
+async fn voids_a_pending_mark(bed: &Bed) -> Verdict {
+    let (driver, id) = (bed.driver().await, bed.upload_id());
+    let mut writer = create(&driver, &id, &bed.key("a")).await?;
+    writer.chunk("hello").await;
+    writer.mark(b"of the mark", false).await;
+    writer.chunk("!").await;
+    answered("WriteCommit with a mark pending", writer.commit_at(6, b"of the commit").await)?;
+    answered("the end of the stream after committed", writer.close().await)?;
+    let upload = state(&driver, &id).await?;
+    equal(
+        "GetUpload after a commit with a mark pending, and the end of the stream: state, durable, bookmark",
+        &(v1::UploadState::Committed, 6, "of the commit".into()),
+        &(upload.state(), upload.durable, String::from_utf8_lossy(&upload.bookmark)),
+    )
 }
 
 async fn refused_after_commit(bed: &Bed, sent: &str, message: impl FnOnce(u64) -> Msg) -> Verdict {

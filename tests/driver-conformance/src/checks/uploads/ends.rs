@@ -26,6 +26,7 @@ pub(super) const CHECKS: &[Check] = &[
     check!("sessions.in-the-order-of-ids", ["U18"], [], in_the_order_of_ids),
     check!("sessions.start-after-is-exclusive", ["U18"], [], start_after_is_exclusive),
     check!("sessions.paged", ["U18"], [], paged),
+    check!("sessions.more-is-exact", ["U18"], [], more_is_exact),
     check!("sessions.idle-since", ["U18"], [], idle_since),
     check!("sessions.as-get-upload-has-them", ["U18", "U8"], [], as_get_upload_has_them),
     check!("sessions.live-ones-are-kept", ["U17", "H9"], [], live_ones_are_kept),
@@ -88,15 +89,8 @@ async fn shuts_out_a_live_writer(bed: &Bed) -> Verdict {
     ensure(existed, "EndUpload under a live writer", "existed = true", "false")?;
     writer.chunk("def").await;
     writer.mark(b"bad", true).await;
-    let ended = writer.fails().await;
-    ensure(
-        ended
-            .as_ref()
-            .is_ok_and(|said| said.is(Code::Aborted, "FENCED") || said.is(Code::NotFound, "UPLOAD_UNKNOWN")),
-        "a flush by the writer of a session that was ended",
-        "Aborted / FENCED",
-        format!("{ended:?}"),
-    )?;
+    let sent = "a flush by the writer of a session that was ended";
+    ends_with(&mut writer, sent, Code::Aborted, "FENCED").await?;
     refused("GetUpload after it", driver.upload(&id).await, Code::NotFound, "UPLOAD_UNKNOWN")?;
     refused("Stat after it", driver.stat_key(&key).await, Code::NotFound, "KEY_NOT_FOUND").map(drop)
 }
@@ -191,6 +185,41 @@ async fn paged(bed: &Bed) -> Verdict {
         }
     }
     equal("ListUploads in pages of 3", &made, &got)
+}
+
+/// The ids of all sessions, in pages.
+async fn every_id(driver: &Connection) -> Verdict<Vec<String>> {
+    let mut all = Vec::new();
+    loop {
+        let page = list(driver, all.last().map_or("", String::as_str), 0).await?;
+        let (before, more) = (all.len(), page.more);
+        all.extend(ids(&page));
+        if !more || all.len() == before {
+            return Ok(all);
+        }
+    }
+}
+
+/// A page that ends with the last session says so. Others make and end sessions meanwhile: it is asked where the last
+/// ones were the same before and after.
+async fn more_is_exact(bed: &Bed) -> Verdict {
+    const TRIES: usize = 50;
+    several(bed, 3).await?;
+    let driver = bed.driver().await;
+    for _ in 0..TRIES {
+        let all = every_id(&driver).await?;
+        let after = all.len().checked_sub(3).map_or("", |at| all[at].as_str());
+        let before = list(&driver, after, 0).await?;
+        let count = ids(&before).len() as u32;
+        let full = list(&driver, after, count).await?;
+        let short = list(&driver, after, count.saturating_sub(1).max(1)).await?;
+        if count < 2 || before.more || ids(&before) != ids(&list(&driver, after, 0).await?) {
+            continue;
+        }
+        equal("ListUploads of the last sessions, as many as there are: more", &false, &full.more)?;
+        return equal("ListUploads of the last sessions but one: more", &true, &short.more);
+    }
+    Ok(())
 }
 
 async fn idle_since(bed: &Bed) -> Verdict {

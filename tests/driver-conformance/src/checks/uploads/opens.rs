@@ -20,6 +20,7 @@ pub(super) const CHECKS: &[Check] = &[
     check!("open.taken-key", ["U1"], [], taken_key),
     check!("open.same-create-again", ["U2"], [], same_create_again),
     check!("open.create-again-with-another-key", ["U2", "U1"], [], create_again_with_another_key),
+    check!("open.create-again-with-another-fence", ["U2", "U1"], [], create_again_with_another_fence),
     check!("open.create-again-after-durable-bytes", ["U2"], [], create_again_after_durable_bytes),
     check!("open.two-sessions-for-one-key", ["U1"], [], two_sessions_for_one_key),
     check!("open.resume-of-nothing", ["U3"], [], resume_of_nothing),
@@ -104,6 +105,14 @@ async fn create_again_with_another_key(bed: &Bed) -> Verdict {
     let again = driver.create_upload(&id, &bed.key("b"), fence(1)).await.map(|writer| writer.opened);
     refused("the same create with another key", again, Code::AlreadyExists, "UPLOAD_EXISTS")?;
     equal("GetUpload: key", &key, &state(&driver, &id).await?.key)
+}
+
+async fn create_again_with_another_fence(bed: &Bed) -> Verdict {
+    let (driver, id, key) = (bed.driver().await, bed.upload_id(), bed.key("a"));
+    drop(create(&driver, &id, &key).await?);
+    let again = driver.create_upload(&id, &key, fence(2)).await.map(|writer| writer.opened);
+    refused("the same create with another fence", again, Code::AlreadyExists, "UPLOAD_EXISTS")?;
+    equal("GetUpload: fence", &Some(fence(1)), &state(&driver, &id).await?.fence)
 }
 
 async fn create_again_after_durable_bytes(bed: &Bed) -> Verdict {

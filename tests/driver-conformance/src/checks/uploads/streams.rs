@@ -1,5 +1,7 @@
 //! Chunks, and the ends of streams (contract clauses U6, U7, U11).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::write_stream_request::Msg;
@@ -10,6 +12,7 @@ use crate::bed::Bed;
 use crate::call::{Said, answered};
 use crate::check;
 use crate::check::Check;
+use crate::connection::Connection;
 use crate::verdict::{Failure, Verdict, ensure, equal, same_bytes};
 use crate::writer::Writer;
 
@@ -38,6 +41,9 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     check!("stream.offset-mismatch-keeps-the-session", ["U6", "U11"], [], offset_mismatch_keeps_the_session),
 ];
+
+/// How long a driver may take to see that a connection is gone.
+const NOTICE: Duration = Duration::from_millis(300);
 
 /// 100 bytes, flushed.
 async fn begun(bed: &Bed, id: &str, name: &str) -> Verdict<Writer> {
@@ -223,12 +229,17 @@ async fn cancelled(bed: &Bed) -> Verdict {
 }
 
 async fn connection_lost(bed: &Bed) -> Verdict {
-    let (id, other) = (bed.upload_id(), bed.connect(crate::connection::Windows::default()).await?);
+    let id = bed.upload_id();
+    let (other, cut) = Connection::dial_to_cut(&bed.target.endpoint, bed.target.trusted).await?;
     let mut writer = create(&other, &id, &bed.key("a")).await?;
     writer.chunk(pattern(100, 1)).await;
     answered("WriteMark with flush", writer.flush(b"hundred").await)?;
     writer.chunk("lost, or not").await;
+    cut.now().await;
+    // Only now: a stream that is dropped on a connection that stands is ended in order.
     drop((writer, other));
+    tokio::time::sleep(NOTICE).await;
+    is_open_at(&bed.driver().await, &id, "the loss of its connection", 100, b"hundred").await?;
     goes_on(bed, &id, "a").await
 }
 
