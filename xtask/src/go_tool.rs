@@ -1,10 +1,10 @@
 //! Programs in Go, each of one version, built once from its module into target/tools.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::console;
 use crate::step::{root, succeed};
+use crate::tool_directory;
 
 /// One of them.
 pub(crate) struct GoTool {
@@ -18,18 +18,22 @@ pub(crate) struct GoTool {
 impl GoTool {
     /// The program, built first where it is missing.
     pub(crate) fn provide(&self) -> Result<PathBuf, String> {
-        let directory = root().join("target/tools").join(format!("{}-{}", self.name, self.version));
-        let program = directory.join(self.package.rsplit('/').next().unwrap_or(self.name));
-        if program.is_file() {
-            return Ok(program);
+        let name = format!("{}-{}", self.name, self.version);
+        let program = self.package.rsplit('/').next().unwrap_or(self.name);
+        let built = tool_directory::tools().join(&name).join(program);
+        if built.is_file() {
+            return Ok(built);
         }
-        let what = format!("{}@{}", self.package, self.version);
-        console::say(&format!("go install {what} (some minutes)"));
+        let what = format!("go install {}@{} (some minutes)", self.package, self.version);
+        let directory = tool_directory::make(&name, &what, |directory| self.install(directory))?;
+        Ok(directory.join(program))
+    }
+
+    fn install(&self, directory: &Path) -> Result<(), String> {
         let mut install = Command::new("go");
-        install.args(["install", &what]).env("GOBIN", &directory).current_dir(root());
-        succeed(&mut install).map_err(|error| {
+        install.arg("install").arg(format!("{}@{}", self.package, self.version));
+        succeed(install.env("GOBIN", directory).current_dir(root())).map_err(|error| {
             format!("{error}; it needs Go 1.25 or later: on Debian, apt-get install -y golang")
-        })?;
-        Ok(program)
+        })
     }
 }

@@ -7,8 +7,10 @@ mod fuzz;
 mod go_tool;
 mod proto;
 mod run;
+mod s3_servers;
 mod step;
 mod tests;
+mod tool_directory;
 mod tools;
 
 use std::process::ExitCode;

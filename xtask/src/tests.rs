@@ -4,8 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::step::{Steps, cargo, command_line, succeed};
-use crate::tools;
-use crate::{console, proto};
+use crate::{console, proto, s3_servers, tools};
 
 /// Every check there is.
 pub(crate) fn everything() -> Result<(), String> {
@@ -13,6 +12,7 @@ pub(crate) fn everything() -> Result<(), String> {
     steps.run("tools", tools::provide)?;
     steps.run("distribution", crate::distribution::provide)?;
     steps.run("grpcurl", proto::provide_grpcurl)?;
+    steps.run("S3 servers", s3_servers::provide)?;
     steps.run("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
     steps.run("proto", proto::check)?;
     steps.run("lints", || {
@@ -31,6 +31,7 @@ pub(crate) fn filtered(filter: &str) -> Result<(), String> {
     steps.run("tools", tools::provide)?;
     steps.run("distribution", crate::distribution::provide)?;
     steps.run("grpcurl", proto::provide_grpcurl)?;
+    steps.run("S3 servers", s3_servers::provide)?;
     build(&mut steps)?;
     let tally = steps.run("tests", || run_tests(Some(filter)))?;
     if tally.passed == 0 {

@@ -29,6 +29,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("umount", "mount"),
     ("losetup", "mount"),
     ("perl", "perl-base"),
+    ("python3", "python3-venv"),
 ];
 
 /// What the benchmark needs beside.
@@ -51,16 +52,8 @@ fn install_missing(tools: &[(&'static str, &'static str)]) -> Result<(), String>
         console::say("all there");
         return require_root();
     }
-    let line = format!("apt-get install -y {}", missing.join(" "));
     require_root()?;
-    if find("apt-get").is_none() {
-        return Err(format!("{} is missing; on Debian: {line}", missing.join(", ")));
-    }
-    console::say(&line);
-    if install(&missing).is_err() {
-        succeed(Command::new("apt-get").args(["update", "-q"]))?;
-        install(&missing)?;
-    }
+    install_packages(&missing)?;
     let still = missing_programs(tools);
     if still.is_empty() {
         Ok(())
@@ -85,6 +78,20 @@ fn require_root() -> Result<(), String> {
     ))
 }
 
+/// Asks anew what there is where the first attempt fails: the lists may be old.
+pub(crate) fn install_packages(packages: &[&str]) -> Result<(), String> {
+    let line = format!("apt-get install -y {}", packages.join(" "));
+    if find("apt-get").is_none() {
+        return Err(format!("{} is missing; on Debian: {line}", packages.join(", ")));
+    }
+    console::say(&line);
+    if install(packages).is_ok() {
+        return Ok(());
+    }
+    succeed(Command::new("apt-get").args(["update", "-q"]))?;
+    install(packages).map_err(|error| format!("{error}; as root: {line}"))
+}
+
 fn install(packages: &[&str]) -> Result<(), String> {
     let mut command = Command::new("apt-get");
     command.args(["install", "-y", "-q", "--no-install-recommends"]).args(packages);
@@ -103,7 +110,7 @@ fn missing_packages(tools: &[(&'static str, &'static str)]) -> Vec<&'static str>
 }
 
 /// Debian keeps some of them in sbin, which is not on everyone's PATH.
-fn find(program: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     directories.map(|directory| directory.join(program)).find(|candidate| Path::is_file(candidate))

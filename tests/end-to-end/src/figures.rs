@@ -18,6 +18,14 @@ pub fn reset_peak_memory(process: u32) {
     fs::write(&path, "5").unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
+/// Whether a SIGSTOP has reached every thread: the call that sends it does not wait for that.
+pub fn is_stopped(process: u32) -> bool {
+    let path = format!("/proc/{process}/task");
+    let tasks = fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let states = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+    states.into_iter().all(|status| status.lines().any(|line| line.starts_with("State:\tT")))
+}
+
 /// The processes that any thread of this one has started and that still run.
 pub fn children(process: u32) -> Vec<u32> {
     let tasks = format!("/proc/{process}/task");

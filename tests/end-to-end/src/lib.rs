@@ -13,6 +13,7 @@ pub mod random;
 pub mod registry;
 pub mod report;
 pub mod scratch;
+pub mod servers;
 pub mod strace_log;
 pub mod wire;
 
@@ -22,3 +23,4 @@ pub use digest::sha256;
 pub use process::Process;
 pub use random::Random;
 pub use registry::Registry;
+pub use servers::S3Server;
