@@ -32,6 +32,7 @@ use crate::auth::{Auth, Caller, Need, Refusal};
 use crate::metrics::Metrics;
 use crate::oci::RepositoryName;
 use crate::registry::{Registry, RegistryError};
+use client_addr::ClientAddr;
 use error::ApiError;
 use exchange::Exchange;
 use operation::{Operation, Target};
@@ -156,7 +157,10 @@ async fn answer(
         Target::GetBlob(digest) if head => {
             blobs::head(&repository, &digest, request.headers(), edge.may_push(caller, &name)).await
         }
-        Target::GetBlob(digest) => blobs::get(&repository, &digest, request.headers()).await,
+        Target::GetBlob(digest) => {
+            let client = request.extensions().get::<ClientAddr>().and_then(|client| client.ip);
+            blobs::get(&repository, &digest, request.headers(), client, &edge.metrics.redirects).await
+        }
         Target::DeleteBlob(digest) => blobs::delete(&repository, &digest).await,
         Target::StartUpload(wish) => uploads::start(registry, repository, wish, request, may_read).await,
         Target::UploadStatus(id) => uploads::status(&repository, &id).await,

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod manifests;
 mod problem;
 pub mod proxies;
+mod redirect;
 pub mod storage;
 pub mod tls;
 pub mod uploads;

@@ -1,7 +1,8 @@
-//! What Prometheus is told. Owns the names of all metrics; [`driver_calls`] and [`requests`] count, nothing else knows of
-//! Prometheus. Labels come from closed lists and from the names of storages, never from what a client sends.
+//! What Prometheus is told. Owns the names of all metrics; [`driver_calls`], [`redirects`] and [`requests`] count, nothing
+//! else knows of Prometheus. Labels come from closed lists and from the names of storages, never from what a client sends.
 
 pub mod driver_calls;
+pub mod redirects;
 pub mod requests;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use driver_calls::{DriverCalls, MeteredDriver};
+use redirects::Redirects;
 use requests::Requests;
 
 /// The type that [`text`] asks for.
@@ -30,6 +32,7 @@ pub struct Metrics {
     registry: Registry,
     drivers: DriverCalls,
     pub requests: Requests,
+    pub redirects: Redirects,
 }
 
 impl fmt::Debug for Metrics {
@@ -45,7 +48,8 @@ impl Default for Metrics {
         registry.register("build", "The running version", Info::new(version));
         let drivers = DriverCalls::register(&mut registry);
         let requests = Requests::register(&mut registry);
-        Self { registry, drivers, requests }
+        let redirects = Redirects::register(&mut registry);
+        Self { registry, drivers, requests, redirects }
     }
 }
 

@@ -16,6 +16,7 @@ mod mounts;
 pub mod precondition;
 mod presence;
 mod records;
+pub mod redirect;
 pub mod referrers;
 mod release;
 mod shared_reads;

@@ -160,7 +160,7 @@ pub(crate) async fn open_registry(
             core_instance: instance.to_owned(),
         });
         let minder = storage.command.as_ref().and(minders.last());
-        let store = Arc::new(open_store(name, storage.min_free, driver, minder, metrics).await?);
+        let store = Arc::new(open_store(name, storage, driver, minder, metrics).await?);
         let route = |prefix: &str| Route { prefix: prefix.to_owned(), store: store.clone() };
         routes.extend(storage.claimed().map(route));
     }
@@ -182,7 +182,7 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
 
 async fn open_store(
     name: &str,
-    min_free: u64,
+    storage: &config::Storage,
     driver: RemoteDriver,
     minder: Option<&Minder>,
     metrics: &Metrics,
@@ -194,7 +194,9 @@ async fn open_store(
         waited => waited.map_err(failed)?,
     }
     let store_id = driver.store_id().await.map_err(failed)?;
-    let store = Store::new(name.to_owned(), Arc::new(metrics.meter(name, driver))).with_min_free(min_free);
+    let store = Store::new(name.to_owned(), Arc::new(metrics.meter(name, driver)))
+        .with_min_free(storage.min_free)
+        .with_redirect(storage.redirect.clone());
     store.open(&store_id).await.map_err(|error| ServeError::Store { name: name.to_owned(), error })?;
     Ok(store)
 }

@@ -1,14 +1,18 @@
 //! Blobs: spec end-2 and end-10.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use super::error::ApiError;
 use super::{preconditions, respond};
+use crate::metrics::redirects::Redirects;
 use crate::oci::{Digest, RangeHeader};
 use crate::registry::Repository;
 use crate::registry::blobs::{BlobReading, ReadOutcome};
+use crate::registry::redirect::Signing;
 
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -33,15 +37,47 @@ pub(super) async fn get(
     repository: &Repository,
     digest: &Digest,
     request: &HeaderMap,
+    client: Option<IpAddr>,
+    redirects: &Redirects,
 ) -> Result<Response, ApiError> {
     if let Some(response) = preconditions::not_modified(request, digest) {
         repository.blob_size(digest).await?;
         return Ok(response);
     }
-    match repository.read_blob(digest, range(request, digest)).await? {
+    let range = range(request, digest);
+    let outcome = if repository.redirects(client) && !is_about_our_tag(request) {
+        let object = repository.find_blob(digest).await?;
+        if let Some(signing) = repository.sign_blob(&object).await {
+            redirects.count(repository.storage(), signing.outcome());
+            if let Signing::Url(url) = signing {
+                return Ok(elsewhere(digest, &url));
+            }
+        }
+        repository.read_found(digest, &object, range).await?
+    } else {
+        repository.read_blob(digest, range).await?
+    };
+    match outcome {
         ReadOutcome::Reading(reading) => Ok(body(digest, reading)),
         ReadOutcome::Unsatisfiable(size) => Err(ApiError::OutsideBlob { size }),
     }
+}
+
+/// A client repeats these at the store (RFC 9110 15.4), which has other tags: it would refuse the one, and answer the other
+/// with the whole.
+fn is_about_our_tag(request: &HeaderMap) -> bool {
+    request.contains_key(header::IF_MATCH) || request.contains_key(header::IF_RANGE)
+}
+
+/// 307: the client repeats its request, with its `Range`, at the store (RFC 9110 15.4.8). Until the URL expires, whoever has
+/// it reads the blob without a login, so no cache may keep it for the next one to ask (RFC 9111 5.2.2.5).
+fn elsewhere(digest: &Digest, url: &str) -> Response {
+    let mut response = respond::empty(StatusCode::TEMPORARY_REDIRECT);
+    let headers = response.headers_mut();
+    respond::set(headers, header::LOCATION, url);
+    respond::set(headers, respond::CONTENT_DIGEST, &digest.to_string());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// A range that is conditional on another content is ignored; the comparison is the strong one (RFC 9110 13.1.5), so a weak

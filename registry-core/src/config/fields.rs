@@ -45,9 +45,14 @@ fn expected(header: &str) -> Vec<String> {
 
 fn every_field() -> Vec<Field> {
     let mut fields = Vec::new();
-    let sections =
-        [("", String::new()), ("storage.NAME", "[storage.a]".into()), ("auth.rule", "[[auth.rule]]".into())];
-    let mut sections: Vec<(String, String)> = sections.map(|(name, header)| (name.to_owned(), header)).into();
+    let sections = [
+        ("", ""),
+        ("storage.NAME", "[storage.a]"),
+        ("storage.NAME.redirect", "[storage.a.redirect]"),
+        ("auth.rule", "[[auth.rule]]"),
+    ];
+    let mut sections: Vec<(String, String)> =
+        sections.map(|(name, header)| (name.to_owned(), header.to_owned())).into();
     for name in expected("") {
         // A field that is no section refuses the table, and not the name in it.
         let header = format!("[{name}]");

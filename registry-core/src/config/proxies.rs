@@ -28,15 +28,18 @@ impl TrustedProxies {
     fn add(&mut self, text: &str) -> Result<(), String> {
         if text == "unix" {
             self.unix = true;
-        } else if let Ok(network) = IpNet::from_str(text) {
+        } else if let Some(network) = network(text) {
             self.networks.push(network);
-        } else if let Ok(ip) = IpAddr::from_str(text) {
-            self.networks.push(ip.into());
         } else {
             return Err(format!("{text:?} is no peer: write 10.0.0.0/8, 10.1.2.3 or unix"));
         }
         Ok(())
     }
+}
+
+/// A network, or the one of a single address.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    IpNet::from_str(text).or_else(|_| IpAddr::from_str(text).map(IpNet::from)).ok()
 }
 
 impl<'de> Deserialize<'de> for TrustedProxies {

@@ -3,7 +3,8 @@
 use longshore_driver_sdk::endpoint::Endpoint;
 use serde::Deserialize;
 
-use super::ConfigProblem;
+use super::{ConfigProblem, redirect};
+use crate::registry::redirect::Redirect;
 
 /// One storage: a driver that somebody else runs (`endpoint`), or one that the core starts and minds (`command`).
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -21,6 +22,9 @@ pub struct Storage {
     pub min_free: u64,
     /// A user, besides our own and root, that the driver may run as.
     pub trust_uid: Option<u32>,
+    /// Blobs that clients fetch from the store itself, if the driver signs URLs.
+    #[serde(deserialize_with = "redirect::redirect")]
+    pub redirect: Option<Redirect>,
 }
 
 /// How a storage is reached.

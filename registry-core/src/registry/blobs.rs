@@ -61,7 +61,7 @@ impl Repository {
     /// Opens a blob, or a range of it.
     pub async fn read_blob(&self, digest: &Digest, range: Option<RangeHeader>) -> Result<ReadOutcome> {
         match range {
-            Some(range) => self.read_range(digest, range).await,
+            Some(_) => self.read_found(digest, &self.find_blob(digest).await?, range).await,
             None => self.read_whole(digest).await,
         }
     }
@@ -79,14 +79,27 @@ impl Repository {
         Err(RegistryError::BlobUnknown(digest.clone()))
     }
 
-    async fn read_range(&self, digest: &Digest, header: RangeHeader) -> Result<ReadOutcome> {
-        let object = self.find_blob(digest).await?;
-        let Some(range) = header.of(object.size) else { return Ok(ReadOutcome::Unsatisfiable(object.size)) };
-        let wanted = ReadRange { offset: range.first, length: Some(range.length()), if_match: None };
+    /// As [`Repository::read_blob`], of what was found a moment ago.
+    pub async fn read_found(
+        &self,
+        digest: &Digest,
+        object: &Object,
+        header: Option<RangeHeader>,
+    ) -> Result<ReadOutcome> {
+        let range = header.map(|header| header.of(object.size));
+        if range == Some(None) {
+            return Ok(ReadOutcome::Unsatisfiable(object.size));
+        }
+        let range = range.flatten();
+        let wanted = range.map_or_else(ReadRange::default, |range| ReadRange {
+            offset: range.first,
+            length: Some(range.length()),
+            if_match: None,
+        });
         let reading = self.store.driver().read(&object.key, wanted).await.optional()?;
         let reading = reading.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))?;
         let bytes = self.watched(digest, reading.bytes);
-        Ok(ReadOutcome::Reading(BlobReading { size: object.size, range: Some(range), bytes }))
+        Ok(ReadOutcome::Reading(BlobReading { size: object.size, range, bytes }))
     }
 
     /// The client sees a response that breaks off, and no more; why stands in the log.
@@ -98,7 +111,11 @@ impl Repository {
         }))
     }
 
-    async fn find_blob(&self, digest: &Digest) -> Result<Object> {
+    /// The object of a blob, if a link of this repository leads to it.
+    ///
+    /// # Errors
+    /// As [`Repository::blob_size`].
+    pub async fn find_blob(&self, digest: &Digest) -> Result<Object> {
         let links = self.links(digest).await?;
         self.first_object(digest, links).await?.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))
     }

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::health::{Health, Room};
 use super::records::{self, StoreRecord};
+use super::redirect::{Redirect, Redirects};
 use super::shared_reads::SharedReads;
 use super::{Result, layout};
 use crate::storage::advice::next_step;
@@ -27,6 +28,7 @@ pub struct Store {
     reads: SharedReads,
     health: Health,
     min_free: u64,
+    redirects: Option<Redirects>,
 }
 
 impl fmt::Debug for Store {
@@ -56,7 +58,8 @@ pub enum StoreProblem {
 
 impl Store {
     pub fn new(name: String, driver: Arc<dyn Driver>) -> Self {
-        Self { name, driver, reads: SharedReads::default(), health: Health::default(), min_free: 0 }
+        let (reads, health) = (SharedReads::default(), Health::default());
+        Self { name, driver, reads, health, min_free: 0, redirects: None }
     }
 
     /// Takes no uploads while less space is left than so many bytes.
@@ -64,6 +67,23 @@ impl Store {
     pub fn with_min_free(mut self, bytes: u64) -> Self {
         self.min_free = bytes;
         self
+    }
+
+    /// Serves blobs itself where this says so. A driver that signs no URLs leaves all to the core, and the log says so.
+    #[must_use]
+    pub fn with_redirect(mut self, redirect: Option<Redirect>) -> Self {
+        if redirect.is_some() && !self.driver.description().capabilities.sign_get {
+            tracing::warn!(
+                storage = self.name,
+                "redirect is set, but the driver signs no URLs: the core serves"
+            );
+        }
+        self.redirects = redirect.map(Redirects::new);
+        self
+    }
+
+    pub(super) fn redirects(&self) -> Option<&Redirects> {
+        self.redirects.as_ref()
     }
 
     /// Whether uploads are taken, as far as the last probe knew.

@@ -102,6 +102,16 @@ impl Registry {
         Self::launch(arguments, drivers, store, sockets, data, None).await
     }
 
+    /// A core over drivers that the test runs by itself; these TOML lines name them.
+    pub async fn start_over(toml: &str) -> Self {
+        let data = scratch::data_directory();
+        let file = data.path().join("longshore.toml");
+        std::fs::write(&file, format!("listen = \"127.0.0.1:0\"\n{toml}")).expect("write the configuration");
+        let arguments = vec!["--config".to_owned(), file.display().to_string()];
+        let store = data.path().to_owned();
+        Self::launch(arguments, Vec::new(), store, scratch::socket_directory(), data, None).await
+    }
+
     async fn launch(
         arguments: Vec<String>,
         drivers: Vec<Driver>,

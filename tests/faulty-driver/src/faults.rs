@@ -168,6 +168,8 @@ faults! {
     SignNoHead = "sign-no-head", "O12", "a signed URL does not serve HEAD";
     SignNoContentType = "sign-no-content-type", "O12", "a signed URL does not serve the content type that was asked for";
     SignNeverExpires = "sign-never-expires", "O12", "a signed URL outlives its time by an hour";
+    SignRefused = "sign-refused", "O12", "Sign is declared, and fails";
+    SignHangs = "sign-hangs", "O12", "Sign is never answered";
     SignExpiryUntold = "sign-expiry-untold", "O12", "Sign does not tell when the URL expires";
     // L: listing
     ListUnsorted = "list-unsorted", "L1", "a page is in reverse order";

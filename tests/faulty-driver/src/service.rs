@@ -138,6 +138,9 @@ impl StorageService for Service {
     }
 
     async fn sign(&self, request: Request<v1::SignRequest>) -> Answer<v1::SignResponse> {
+        if self.fault() == Fault::SignHangs {
+            std::future::pending::<()>().await;
+        }
         self.answer(self.0.signer.sign(&self.0.store, &self.take(request)?))
     }
 }

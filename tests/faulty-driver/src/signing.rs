@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::faults::Fault;
 use crate::keys;
-use crate::refusal::Result;
+use crate::refusal::{IO_ERROR, Refusal, Result};
 use crate::store::{HEADER, Store, random};
 
 const MAX_HEAD: usize = 16 * 1024;
@@ -55,6 +55,9 @@ impl Signer {
     pub(crate) fn sign(&self, store: &Store, request: &v1::SignRequest) -> Result<v1::SignResponse> {
         keys::check(store.fault, &request.key, Fault::KeyUncheckedInSign)?;
         store.find(&request.key)?;
+        if store.fault == Fault::SignRefused {
+            return Err(Refusal::new(IO_ERROR, "no URL can be had"));
+        }
         let ttl = request.ttl.and_then(|ttl| Duration::try_from(ttl).ok()).unwrap_or_default();
         let until = store.signed_until(ttl);
         let token = random()?;

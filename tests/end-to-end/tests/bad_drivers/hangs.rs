@@ -189,7 +189,8 @@ async fn a_probe_that_hangs_shows_and_stops_nothing_else() {
     bed.finish("probe").await;
 }
 
-/// The sweeper alone makes this call. Others of the contract are made by nobody yet.
+/// The sweeper alone makes this call. Drain and Move are made by nobody yet, Sign of a driver that declares it alone:
+/// tests/http/redirects.rs has one that hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_uploads_that_hangs_stops_nothing_else() {
     let bed = Bed::start("sweep").await;

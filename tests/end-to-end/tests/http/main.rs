@@ -8,6 +8,7 @@ mod errors;
 mod extensions;
 mod manifests;
 mod preconditions;
+mod redirects;
 mod referrers;
 mod tags;
 mod uploads;
