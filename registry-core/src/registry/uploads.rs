@@ -113,7 +113,7 @@ impl Repository {
         if upload.state == UploadState::Committed {
             return self.finish_committed(&upload, &bookmark, digest).await;
         }
-        let mut session = match self.resume(id, Some(digest.algorithm())).await {
+        let mut session = match self.take_over(&upload, Some(digest.algorithm())).await {
             Err(RegistryError::UploadFinished(_)) => {
                 let (upload, bookmark) = self.find_upload(id).await?;
                 return self.finish_committed(&upload, &bookmark, digest).await;
@@ -158,13 +158,18 @@ impl Repository {
         if bookmark.repository == self.name.as_str() { Ok((upload, bookmark)) } else { Err(unknown()) }
     }
 
-    /// Takes a session over. One without bytes can still take the algorithm that is wanted.
     async fn resume(&self, id: &UploadId, wanted: Option<Algorithm>) -> Result<Session> {
         let (found, _) = self.find_upload(id).await?;
+        self.take_over(&found, wanted).await
+    }
+
+    /// Takes a session over that was found. One without bytes can still take the algorithm that is wanted.
+    async fn take_over(&self, found: &Upload, wanted: Option<Algorithm>) -> Result<Session> {
+        let id = &found.id;
         if found.state == UploadState::Committed {
             return Err(RegistryError::UploadFinished(id.to_string()));
         }
-        let open = OpenUpload { id: id.clone(), fence: self.next_fence(&found), mode: OpenMode::Resume };
+        let open = OpenUpload { id: id.clone(), fence: self.next_fence(found), mode: OpenMode::Resume };
         let opened = self.store.driver().open_upload(open).await.map_err(taken_over).optional_storage()?;
         let (upload, stream) = opened.ok_or_else(|| RegistryError::UploadUnknown(id.to_string()))?;
         if upload.state == UploadState::Committed {
