@@ -27,7 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
         [UploadsShared, Second],
         committed_is_known_at_the_second
     ),
-    check!("shared.race-of-commits", ["U12", "U20"], [UploadsShared, Second], race_of_commits),
+    check!("shared.race-of-commits", ["U12", "U20"], [UploadsShared, PutIfAbsent, Second], race_of_commits),
     check!("shared.fence-of-the-other", ["U4", "U19"], [UploadsShared, Second], fence_of_the_other),
     check!("shared.object-of-the-other", ["O2", "U12"], [Second], object_of_the_other),
 ];
