@@ -5,6 +5,7 @@ mod authors;
 mod examples;
 mod leftovers;
 mod readme;
+mod s3;
 mod scaffold;
 mod shell;
 mod stand;

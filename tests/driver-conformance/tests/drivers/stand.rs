@@ -20,6 +20,8 @@ pub(crate) struct Stand {
     hooks: PathBuf,
     wire: Wire,
     endpoint: String,
+    /// What its hooks and the driver find in their environment.
+    environment: Vec<(String, String)>,
     sockets: TempDir,
     data: TempDir,
 }
@@ -52,12 +54,22 @@ impl Report {
 
 impl Stand {
     pub(crate) fn start(driver: &Path, hooks: &Path, wire: Wire) -> Self {
+        Self::start_with(driver, hooks, wire, Vec::new())
+    }
+
+    pub(crate) fn start_with(
+        driver: &Path,
+        hooks: &Path,
+        wire: Wire,
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let sockets = scratch::socket_directory();
         let stand = Self {
             driver: driver.to_owned(),
             hooks: hooks.to_owned(),
             wire,
             endpoint: endpoint(wire, sockets.path(), "driver.sock"),
+            environment,
             sockets,
             data: scratch::data_directory(),
         };
@@ -77,6 +89,7 @@ impl Stand {
         let endpoint = endpoint(self.wire, self.sockets.path(), "second.sock");
         let mut command = Command::new(&self.driver);
         command.args(["--endpoint", &endpoint]).args(settings(&self.root()));
+        command.envs(self.environment.clone());
         let process = Process::spawn("second driver", &mut command);
         process.await_line("listening on", Duration::from_secs(30));
         Second { endpoint, _process: process }
@@ -112,7 +125,7 @@ impl Stand {
     fn describe(&self, command: &mut Command) {
         command.env("DRIVER", &self.driver).env("ROOT", self.root());
         command.env("STATE", self.data.path().join("state"));
-        command.env("LONGSHORE_CHECK_ENDPOINT", &self.endpoint);
+        command.env("LONGSHORE_CHECK_ENDPOINT", &self.endpoint).envs(self.environment.clone());
     }
 
     fn hook(&self, name: &str) -> bool {

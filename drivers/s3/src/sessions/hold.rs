@@ -1,0 +1,437 @@
+//! A session that one writer has. Owns how bytes become parts, when a record is written, and how a commit is made sure of.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use longshore_driver_sdk::backend::blocking;
+use longshore_driver_sdk::sessions::{Record, SessionHold};
+use longshore_driver_sdk::{DriverError, Fence, Object, Reason, Result, UploadId, UploadState};
+use md5::{Digest as _, Md5};
+use tokio::task::JoinHandle;
+
+use super::buffer::Buffer;
+use super::record::{Committing, State, name_of, now, number_of};
+use super::schedule::LEAST;
+use super::store::{Known, Records, folder};
+use crate::body::Content;
+use crate::bucket::{BATCH, Extra, Found, Guard, Part};
+use crate::failure::Failure;
+use crate::listing;
+
+/// A newcomer that does not know what the writer before it sent leaves so many part numbers out: those that it may still
+/// be sending under.
+const GAP: u32 = 8;
+
+pub(crate) struct S3Hold {
+    sessions: Arc<Records>,
+    id: UploadId,
+    /// What is durable.
+    known: Known,
+    /// Parts that are sent and in no record yet are in here, too.
+    parts: Vec<Part>,
+    next: u32,
+    multipart: Option<String>,
+    /// `None` until the first byte: then what lies in pieces is read back.
+    buffer: Option<Buffer>,
+    /// How far the bytes in the buffer are durable in pieces.
+    kept: u64,
+    /// The one part that is under way.
+    sending: Option<JoinHandle<std::result::Result<Part, Failure>>>,
+}
+
+impl S3Hold {
+    pub(super) fn new(sessions: &Arc<Records>, id: &UploadId, known: Known) -> Self {
+        let parted = &known.state.parted;
+        Self {
+            sessions: Arc::clone(sessions),
+            id: id.clone(),
+            parts: parted.parts.clone(),
+            next: parted.next.max(1),
+            multipart: parted.multipart.clone(),
+            buffer: None,
+            kept: parted.base() + parted.tail(),
+            sending: None,
+            known,
+        }
+    }
+
+    fn key(&self) -> &str {
+        self.known.state.record.key.as_str()
+    }
+
+    fn extra(&self) -> Extra<'_> {
+        Extra { made_by: Some(self.id.as_str()), checksums: self.sessions.store.sums() }
+    }
+
+    fn base(&self) -> u64 {
+        self.parts.iter().map(|part| part.size).sum()
+    }
+
+    /// The buffer, with what lies in pieces in it.
+    async fn buffer(&mut self) -> Result<&mut Buffer> {
+        if self.buffer.is_none() {
+            let mut buffer = Buffer::new(&self.sessions.spool, self.base());
+            for piece in &self.known.state.parted.pieces {
+                buffer.append(&self.sessions.read_piece(&self.id, piece).await?)?;
+            }
+            self.buffer = Some(buffer);
+        }
+        self.buffer
+            .as_mut()
+            .ok_or_else(|| DriverError::new(Reason::DriverBug, "a buffer that was made is gone"))
+    }
+
+    /// Sends everything before an offset as one part, while more comes. One part is under way at a time.
+    async fn send(&mut self, at: u64) -> Result<()> {
+        self.arrive().await?;
+        if self.multipart.is_none() {
+            // What a writer makes that was shut out, nobody looks for.
+            self.must_be_highest().await?;
+            let multipart = self.sessions.bucket().create_multipart(self.key(), self.extra()).await?;
+            self.multipart = Some(multipart);
+        }
+        let content = self.buffer().await?.cut(at)?;
+        let (sessions, key, id) = (Arc::clone(&self.sessions), self.key().to_owned(), self.id.clone());
+        let (multipart, number) = (self.multipart.clone().unwrap_or_default(), self.next);
+        self.next += 1;
+        self.sending = Some(tokio::spawn(async move {
+            let extra = Extra { made_by: Some(id.as_str()), checksums: sessions.store.sums() };
+            sessions.bucket().put_part(&key, &multipart, number, content, extra).await
+        }));
+        Ok(())
+    }
+
+    /// Waits for the part that is under way.
+    async fn arrive(&mut self) -> Result<()> {
+        let Some(sending) = self.sending.take() else { return Ok(()) };
+        let what = format!("a part of {}", self.key());
+        let sent = sending.await.map_err(|error| {
+            DriverError::new(Reason::DriverBug, format!("{what}: the task that sent it failed: {error}"))
+        })?;
+        self.parts.push(sent.map_err(|failure| failure.into_error(&what))?);
+        Ok(())
+    }
+
+    /// Writes the next record: what is durable now, under a name of its own.
+    async fn save(&mut self, record: Record, own: Content) -> Result<()> {
+        self.save_as(record, own, None).await
+    }
+
+    async fn save_as(&mut self, record: Record, own: Content, committing: Option<Committing>) -> Result<()> {
+        let number =
+            if record.fence == self.known.state.record.fence { number_of(&self.known.name) + 1 } else { 0 };
+        let name = name_of(&record.fence, number);
+        let mut parted = self.known.state.parted.clone();
+        // What was sent since the last mark belongs to no durable offset.
+        if committing.is_none() && parted.parts.len() != self.parts.len() {
+            parted.parts.clone_from(&self.parts);
+            // Their bytes are in parts now.
+            parted.pieces.clear();
+        }
+        parted.next = self.next;
+        parted.multipart.clone_from(&self.multipart);
+        self.known =
+            self.sessions.write_record(&self.id, &name, State { record, parted, committing }, own).await?;
+        Ok(())
+    }
+
+    fn touched(&self) -> Record {
+        Record { updated: now(), ..self.known.state.record.clone() }
+    }
+
+    /// Makes the bytes the object, and says what the server says of it.
+    async fn publish(&mut self, size: u64) -> Result<Found> {
+        let outcome = if self.multipart.is_none() {
+            self.publish_whole(size).await
+        } else {
+            self.publish_parts().await
+        };
+        match outcome {
+            Ok(Published::Seen(found)) => Ok(found),
+            Ok(Published::Told(etag)) => self.settle(size, etag, None).await,
+            // Refused: perhaps because it happened already, and the answer was lost.
+            Err(
+                failure @ (Failure::Condition
+                | Failure::Conflict
+                | Failure::NoUpload
+                | Failure::Parts
+                | Failure::Absent),
+            ) => {
+                let etag = self.expected_etag(size).await?;
+                self.settle(size, etag, Some(failure)).await
+            }
+            Err(other) => Err(other.into_error(&format!("commit {}", self.key()))),
+        }
+    }
+
+    /// One request for an object that is smaller than its first part.
+    async fn publish_whole(&mut self, size: u64) -> std::result::Result<Published, Failure> {
+        let content = self.buffer().await.map_err(Failure::Other)?.content(0, size);
+        let guard = self.sessions.store.guard_of_put();
+        self.must_be_free(&guard).await?;
+        self.sessions.bucket().put(self.key(), content, &guard, self.extra()).await.map(Published::Seen)
+    }
+
+    async fn publish_parts(&mut self) -> std::result::Result<Published, Failure> {
+        let end = self.buffer().await.map_err(Failure::Other)?.end();
+        self.arrive().await.map_err(Failure::Other)?;
+        if end > self.base() {
+            // The last part may be of any size.
+            self.send(end).await.map_err(Failure::Other)?;
+            self.arrive().await.map_err(Failure::Other)?;
+        }
+        let guard = self.sessions.store.guard_of_complete();
+        self.must_be_free(&guard).await?;
+        let multipart = self.multipart.clone().unwrap_or_default();
+        let etag = self.sessions.bucket().complete(self.key(), &multipart, &self.parts, &guard).await?;
+        Ok(Published::Told(etag))
+    }
+
+    /// Where the server enforces nothing, a look has to do. Keys of commits are random, so nobody is there to race with.
+    async fn must_be_free(&self, guard: &Guard) -> std::result::Result<(), Failure> {
+        if *guard == Guard::None
+            && self.sessions.bucket().stat(self.key()).await.map_err(Failure::Other)?.is_some()
+        {
+            return Err(Failure::Condition);
+        }
+        Ok(())
+    }
+
+    /// Whatever the server answered: what is at the key says whether this session is committed. A writer that was shut out
+    /// may have completed the same session with other bytes: the etag tells.
+    async fn settle(&self, size: u64, etag: Option<String>, refused: Option<Failure>) -> Result<Found> {
+        let key = self.key();
+        let Some(found) = self.sessions.bucket().stat(key).await? else {
+            return Err(refused.map_or_else(
+                || {
+                    let message = format!("the object at key {key} is not there after its commit; try again");
+                    DriverError::new(Reason::BackendUnavailable, message)
+                },
+                |failure| failure.into_error(&format!("commit {key}")),
+            ));
+        };
+        let is_ours = found.made_by.as_deref() == Some(self.id.as_str()) && found.size == size;
+        if is_ours && (etag.is_none() || found.etag == etag) {
+            return Ok(found);
+        }
+        Err(DriverError::new(Reason::KeyExists, format!("there is another object at key {key}")))
+    }
+
+    /// The etag that the object of these bytes has, where etags are made of MD5; `None` where they are not.
+    async fn expected_etag(&mut self, size: u64) -> Result<Option<String>> {
+        if !self.sessions.bucket().etags_are_md5() {
+            return Ok(None);
+        }
+        if self.multipart.is_some() {
+            return Ok(etag_of_parts(&self.parts));
+        }
+        let content = self.buffer().await?.content(0, size);
+        let digest = blocking(|| content.md5());
+        digest
+            .map(|digest| Some(hex(&digest)))
+            .map_err(|error| DriverError::io("read back what was received", error))
+    }
+
+    /// A writer at another instance that took the session over made a record above ours.
+    async fn must_be_highest(&self) -> Result<()> {
+        let folder = folder(&self.id);
+        let own = format!("{folder}{}", self.known.name);
+        let above = self.sessions.bucket().list(&folder, false, &own, 1).await?;
+        if above.entries.is_empty() {
+            return Ok(());
+        }
+        let message = format!("a newer writer at another driver has upload {}; give this stream up", self.id);
+        Err(DriverError::new(Reason::Fenced, message))
+    }
+
+    /// Multipart uploads that a writer made which died, or was shut out, before a record named them.
+    async fn abort_strays(&self) -> Result<()> {
+        let (bucket, key) = (self.sessions.bucket(), self.key());
+        for multipart in bucket.multiparts_of(key).await? {
+            if self.multipart.as_ref() != Some(&multipart) {
+                bucket.abort(key, &multipart).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of a session that was not committed, wherever they got to.
+    async fn discard_bytes(&self) -> Result<()> {
+        let (bucket, key) = (self.sessions.bucket(), self.key());
+        if let Some(multipart) = &self.multipart {
+            bucket.abort(key, multipart).await?;
+        }
+        let made = bucket.stat(key).await?.and_then(|found| found.made_by);
+        if made.as_deref() == Some(self.id.as_str()) {
+            // Committed, and nobody was told.
+            bucket.delete(key, None).await.map_err(|failure| failure.into_error(&format!("DELETE {key}")))?;
+        }
+        Ok(())
+    }
+
+    /// The highest goes last: a session that is half removed must not fall back to what it was.
+    async fn discard_records(&self) -> Result<()> {
+        let mut names = self.sessions.names(&self.id).await?;
+        let highest = names.pop();
+        for names in names.chunks(BATCH) {
+            self.delete(names).await?;
+        }
+        match highest {
+            Some(name) => self.delete(&[name]).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn delete(&self, names: &[String]) -> Result<()> {
+        let folder = folder(&self.id);
+        let bucket = self.sessions.bucket();
+        if let [name] = names {
+            let path = format!("{folder}{name}");
+            return bucket
+                .delete(&path, None)
+                .await
+                .map_err(|failure| failure.into_error(&format!("DELETE {path}")));
+        }
+        let paths: Vec<_> = names.iter().map(|name| format!("{folder}{name}")).collect();
+        match bucket.delete_all(&paths).await?.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the server said to a commit.
+enum Published {
+    /// All that there is to know.
+    Seen(Found),
+    /// An etag, if it gave one.
+    Told(Option<String>),
+}
+
+/// As S3 makes it: the MD5 of the parts' MD5s, and their number.
+fn etag_of_parts(parts: &[Part]) -> Option<String> {
+    let mut digest = Md5::new();
+    for part in parts {
+        digest.update(unhex(&part.etag)?);
+    }
+    Some(format!("{}-{}", hex(&digest.finalize()), parts.len()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An MD5 in hexadecimal digits.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if text.len() != 32 || !text.is_ascii() {
+        return None;
+    }
+    (0..16).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()).collect()
+}
+
+#[async_trait]
+impl SessionHold for S3Hold {
+    fn record(&self) -> &Record {
+        &self.known.state.record
+    }
+
+    async fn take_over(&mut self, fence: Fence) -> Result<()> {
+        if self.known.is_own && self.known.state.record.fence == fence && self.known.state.record.durable == 0
+        {
+            return Ok(());
+        }
+        if self.known.state.record.state == UploadState::Committed {
+            return Ok(());
+        }
+        let is_new_here = !self.known.is_own;
+        if is_new_here && self.sessions.schedule.may_cut(self.next + GAP, self.base()) {
+            self.next += GAP;
+        }
+        self.save(Record { fence, ..self.touched() }, Content::default()).await?;
+        // The writer before sees the record now, before it makes another one.
+        if is_new_here { self.abort_strays().await } else { Ok(()) }
+    }
+
+    async fn write(&mut self, _offset: u64, pieces: Vec<Bytes>) -> Result<()> {
+        self.buffer().await?.append(&pieces)?;
+        loop {
+            let schedule = self.sessions.schedule;
+            let next = self.next;
+            let buffer = self.buffer().await?;
+            let end = schedule.end(next, buffer.base());
+            // So much stays that the rest can be a part, too: then no byte is sent twice at a flush.
+            if buffer.end() < end + LEAST {
+                return Ok(());
+            }
+            self.send(end).await?;
+        }
+    }
+
+    async fn mark(&mut self, durable: u64, bookmark: Bytes) -> Result<()> {
+        let schedule = self.sessions.schedule;
+        let (next, kept) = (self.next, self.kept);
+        let (base, end) = {
+            let buffer = self.buffer().await?;
+            (buffer.base(), buffer.end())
+        };
+        if durable < base || durable > end {
+            // It lies within a part that was sent; a later one will come.
+            return Ok(());
+        }
+        let is_large = durable - base >= LEAST;
+        let has_parts = self.multipart.is_some() || end >= schedule.end(next, base);
+        let own = if is_large && has_parts && schedule.may_cut(next, base) {
+            self.send(durable).await?;
+            self.arrive().await?;
+            Content::default()
+        } else {
+            self.arrive().await?;
+            self.buffer().await?.content(kept.max(base).min(durable), durable)
+        };
+        self.save(Record { durable, bookmark, ..self.touched() }, own).await?;
+        self.kept = durable;
+        self.must_be_highest().await
+    }
+
+    async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Object> {
+        let _turn = self.sessions.store.turns.take(self.key()).await;
+        // First that it begins: a crash from here on is told by the object.
+        let committing = Committing { size, bookmark: bookmark.clone() };
+        self.save_as(self.touched(), Content::default(), Some(committing)).await?;
+        self.must_be_highest().await?;
+        let found = self.publish(size).await?;
+        let object = listing::object(&self.known.state.record.key, found);
+        let state = UploadState::Committed;
+        let record =
+            Record { state, durable: size, bookmark, object: Some(object.clone()), ..self.touched() };
+        self.buffer = None;
+        self.save(record, Content::default()).await?;
+        Ok(object)
+    }
+
+    async fn remove(self) -> Result<()> {
+        if self.known.state.record.state == UploadState::Open {
+            self.discard_bytes().await?;
+        }
+        self.abort_strays().await?;
+        self.discard_records().await?;
+        self.sessions.forget(&self.id);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_etag_of_parts_is_that_of_s3() {
+        let part = |text: &[u8]| Part { number: 1, size: 1, etag: hex(&Md5::digest(text)), crc32c: None };
+        // Computed by `printf a | md5sum` and so on, and xxd.
+        let etag = etag_of_parts(&[part(b"a"), part(b"b")]).unwrap();
+        assert_eq!(etag, "96e024ba2074fe77e8e965ba43a704be-2");
+        let other = Part { etag: "not an md5".to_owned(), ..part(b"a") };
+        assert_eq!(etag_of_parts(&[other]), None);
+    }
+}
