@@ -258,6 +258,8 @@ impl Bucket {
         let sent = request
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .customize()
+            // Some servers delete one after the other.
+            .config_override(client::patience(client::ASSEMBLY))
             .interceptor(Md5OfBody)
             .send()
             .await;
