@@ -36,6 +36,7 @@ pub(crate) struct Store {
     pub(crate) bucket: Arc<Bucket>,
     pub(crate) turns: Turns,
     checksums: Checksums,
+    listing: Listing,
     enforced: OnceLock<Enforced>,
     /// Why it is not known yet what the server enforces.
     obstacle: Mutex<Option<DriverError>>,
@@ -52,6 +53,11 @@ struct Witness {
 impl Store {
     fn enforced(&self) -> Enforced {
         self.enforced.get().copied().unwrap_or_default()
+    }
+
+    /// A key that was written may show in listings later.
+    pub(crate) fn lags(&self) -> bool {
+        self.listing == Listing::Lagging
     }
 
     pub(crate) fn sums(&self) -> bool {
@@ -148,7 +154,6 @@ pub struct S3Driver {
     store: Arc<Store>,
     sessions: Sessions<S3Sessions>,
     schedule: Schedule,
-    listing: Listing,
     signs: bool,
 }
 
@@ -167,6 +172,7 @@ impl S3Driver {
             bucket,
             turns: Turns::default(),
             checksums: config.checksums,
+            listing: config.listing,
             enforced: OnceLock::new(),
             obstacle: Mutex::default(),
             witness: Mutex::default(),
@@ -178,7 +184,7 @@ impl S3Driver {
         let sessions = Sessions::new(sessions, Limits::default().upload_ttl)
             .with_marks_every(MARK_EVERY)
             .with_lazy_marks(LAZY_MARK);
-        Ok(Self { store, sessions, schedule, listing: config.listing, signs: config.signing })
+        Ok(Self { store, sessions, schedule, signs: config.signing })
     }
 
     fn bucket(&self) -> &Bucket {
@@ -237,8 +243,9 @@ impl Driver for S3Driver {
             put_if_absent: enforced.put_if_absent,
             put_if_match: enforced.put_if_match.is_some(),
             delete_if_match: enforced.delete_if_match.is_some(),
-            list_is_current: self.listing == Listing::Current,
-            uploads_shared: true,
+            list_is_current: !self.store.lags(),
+            // The records of another instance are found by listing them.
+            uploads_shared: !self.store.lags(),
             sign_get: self.signs,
             move_cost: None,
         };

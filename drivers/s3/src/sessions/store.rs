@@ -133,8 +133,10 @@ impl Records {
             }
         }
         match (highest, known) {
-            (Some(name), Some(known)) if name == known.name => Ok(known),
+            // What this process wrote is there, though a listing that lags may not show it.
+            (Some(name), Some(known)) if name <= known.name => Ok(known),
             (Some(name), _) => self.read_record(id, &name).await,
+            (None, Some(known)) if self.store.lags() => Ok(known),
             (None, _) => {
                 self.forget(id);
                 self.store.must_be_there().await?;
