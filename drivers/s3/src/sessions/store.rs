@@ -21,6 +21,8 @@ use crate::listing;
 
 /// Records that are kept in memory at most, to save the reading of what this process wrote itself.
 const REMEMBERED: usize = 1024;
+/// One with more parts is read again each time: memory is not for terabytes.
+const LONG: usize = 500;
 /// Bytes of a record that are kept with it.
 const SMALL: u64 = 64 * 1024;
 
@@ -64,6 +66,9 @@ impl Records {
     }
 
     fn remember(&self, id: &UploadId, known: Known) {
+        if known.state.parted.parts.len() > LONG {
+            return self.forget(id);
+        }
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED
             && let Some(any) = all.keys().next().cloned()
