@@ -155,7 +155,7 @@ const TABLE: &[Row] = &[
         text: "the credentials have expired; renew them",
     },
     Row {
-        codes: &["InvalidAccessKeyId"],
+        codes: &["InvalidAccessKeyId", "XAdminUserNotFound"],
         statuses: &[],
         reason: Reason::BackendCredentials,
         text: "the server does not know the access key; mend the credentials",

@@ -1,6 +1,6 @@
 //! A bucket on a real server, and cores over it, each with a driver of its own.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use longshore_driver_sdk::client::{Deadlines, Remote, RemoteDriver};
@@ -39,22 +39,32 @@ impl Bucket {
 
     /// Another instance of the driver.
     pub(crate) fn driver(&self, name: &str) -> Driver {
-        let socket: PathBuf = self.sockets.path().join(format!("{name}.sock"));
-        let endpoint = format!("unix://{}", socket.display());
-        let mut command = Command::new(scratch::binary(S3_DRIVER));
-        command.args(["--endpoint", &endpoint]);
-        command.arg(format!("endpoint={}", self.server.endpoint()));
-        command.arg(format!("bucket={}", self.server.bucket()));
+        let place = self.sockets.path().join(name);
+        std::fs::create_dir(&place).expect("a directory for a socket");
+        let (mut command, endpoint) = driver_command(&self.server, &place, self.server.bucket());
         if self.implementation == Implementation::Swift {
             command.arg("max_parts=1000");
         }
-        command.env("AWS_ACCESS_KEY_ID", self.server.access_key());
-        command.env("AWS_SECRET_ACCESS_KEY", self.server.secret_key());
-        command.env("AWS_REGION", self.server.region());
         let mut driver = Driver { command, process: None, endpoint };
         driver.start();
         driver
     }
+
+    pub(crate) fn sockets(&self) -> &Path {
+        self.sockets.path()
+    }
+}
+
+/// A driver for a bucket, and its endpoint in this directory.
+pub(crate) fn driver_command(server: &S3Server, directory: &Path, bucket: &str) -> (Command, String) {
+    let endpoint = format!("unix://{}", directory.join("driver.sock").display());
+    let mut command = Command::new(scratch::binary(S3_DRIVER));
+    command.args(["--endpoint", &endpoint]);
+    command.arg(format!("endpoint={}", server.endpoint())).arg(format!("bucket={bucket}"));
+    command.env("AWS_ACCESS_KEY_ID", server.access_key());
+    command.env("AWS_SECRET_ACCESS_KEY", server.secret_key());
+    command.env("AWS_REGION", server.region());
+    (command, endpoint)
 }
 
 impl Driver {

@@ -1,6 +1,7 @@
-//! A registry over S3: what it asks of the server, several cores and drivers over one bucket, resumes after kill -9, and
-//! downloads that the store serves itself.
+//! A registry over S3: what it asks of the server, several cores and drivers over one bucket, resumes after kill -9,
+//! downloads that the store serves itself, and what goes wrong.
 
+mod bad_input;
 mod bucket;
 mod kills;
 mod redirect;
