@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use longshore_end_to_end::servers::{Implementation, S3Server};
 use longshore_end_to_end::{Client, Random, Registry, figure, sha256};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 
 use crate::REPOSITORY;
 use crate::bucket::{Bucket, Driver};
@@ -104,18 +104,26 @@ async fn durable_chunk(client: &Client, location: &str, blob: &Bytes, random: &m
     durable
 }
 
+/// As a client does: asks where the session is, and again when a 416 says that it is elsewhere by now. A driver whose core
+/// died may still be making durable what it has.
 async fn go_on(client: &Client, location: &str, blob: &Bytes, acknowledged: u64) -> String {
-    let (location, durable) = client.upload_status(location).await.expect("GET of the session");
-    assert!(durable >= acknowledged, "{acknowledged} bytes were acknowledged, {durable} are left");
-    let location = if durable < blob.len() as u64 {
-        let rest = blob.slice(durable as usize..);
-        client.patch(&location, durable, rest).await.expect("PATCH of the rest").0
-    } else {
-        location
-    };
     let digest = sha256(blob);
-    client.finish_upload(&location, &digest).await.expect("PUT");
-    digest
+    for _ in 0..5 {
+        let (location, durable) = client.upload_status(location).await.expect("GET of the session");
+        assert!(durable >= acknowledged, "{acknowledged} bytes were acknowledged, {durable} are left");
+        let next = if durable < blob.len() as u64 {
+            match client.patch(&location, durable, blob.slice(durable as usize..)).await {
+                Ok((next, _)) => next,
+                Err(failure) if failure.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => continue,
+                Err(failure) => panic!("PATCH of the rest: {failure}"),
+            }
+        } else {
+            location
+        };
+        client.finish_upload(&next, &digest).await.expect("PUT");
+        return digest;
+    }
+    panic!("the session is never where it says that it is");
 }
 
 async fn no_multipart_upload_is_left(server: &S3Server) {
