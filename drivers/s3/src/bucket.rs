@@ -14,7 +14,7 @@ use aws_sdk_s3::types::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use longshore_driver_sdk::{DriverError, Reason, Result, SignRequest, SignedUrl};
+use longshore_driver_sdk::{DriverError, Reason, Result, SignRequest, SignedUrl, UploadId};
 
 use crate::body::Content;
 use crate::client::{self, Clients};
@@ -37,6 +37,13 @@ pub(crate) struct Found {
     pub(crate) modified: Option<SystemTime>,
     /// The upload session that made it.
     pub(crate) made_by: Option<String>,
+}
+
+impl Found {
+    /// Whether this upload session made it.
+    pub(crate) fn is_of(&self, id: &UploadId) -> bool {
+        self.made_by.as_deref() == Some(id.as_str())
+    }
 }
 
 /// An object's bytes as they come.
@@ -125,7 +132,7 @@ impl Bucket {
     /// What there is, or `None`. It asks for the first byte, because the answer to HEAD has no body, and so could not tell
     /// a missing key from a missing bucket (rule R5).
     pub(crate) async fn stat(&self, name: &str) -> Result<Option<Found>> {
-        match self.get_range(name, Some("bytes=0-0".to_owned()), None).await {
+        match self.get_range(name, Some("bytes=0-0".to_owned())).await {
             Ok(got) => Ok(Some(got.found)),
             Err(Failure::Absent) => Ok(None),
             // It is there, and has no first byte.
@@ -151,13 +158,7 @@ impl Bucket {
     }
 
     /// Bytes from an offset, at most so many; all of them without either.
-    pub(crate) async fn get(
-        &self,
-        name: &str,
-        offset: u64,
-        length: Option<u64>,
-        if_match: Option<&str>,
-    ) -> Outcome<Got> {
+    pub(crate) async fn get(&self, name: &str, offset: u64, length: Option<u64>) -> Outcome<Got> {
         // Servers count in signed numbers; a range to beyond those is one to the end.
         let last = length.map(|length| offset.saturating_add(length - 1)).filter(|last| *last < FARTHEST);
         let range = match (offset, last) {
@@ -165,12 +166,12 @@ impl Bucket {
             (_, None) => Some(format!("bytes={offset}-")),
             (_, Some(last)) => Some(format!("bytes={offset}-{last}")),
         };
-        self.get_range(name, range, if_match).await
+        self.get_range(name, range).await
     }
 
-    async fn get_range(&self, name: &str, range: Option<String>, if_match: Option<&str>) -> Outcome<Got> {
+    async fn get_range(&self, name: &str, range: Option<String>) -> Outcome<Got> {
         let request = self.inner.get_object().bucket(&self.name).key(self.key(name));
-        let sent = request.set_range(range).set_if_match(if_match.map(str::to_owned)).send().await;
+        let sent = request.set_range(range).send().await;
         let answer = sent.map_err(|error| failure::of(&format!("GET {name}"), &error))?;
         let found = Found {
             size: whole_size(&answer),

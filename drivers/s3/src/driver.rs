@@ -9,9 +9,9 @@ use futures_util::{StreamExt as _, stream};
 use longshore_driver_sdk::backend::{self, PIECE};
 use longshore_driver_sdk::sessions::Sessions;
 use longshore_driver_sdk::{
-    ByteStream, Capabilities, Condition, Description, Detail, Driver, DriverError, Durability, Entry, Key,
-    Limits, ListQuery, Object, Page, Probe, ProbeState, ReadRange, Reading, Reason, Result, SignRequest,
-    SignedUrl, Uploads,
+    ByteStream, Capabilities, Condition, Description, Driver, DriverError, Durability, Entry, Key, Limits,
+    ListQuery, Object, Page, Probe, ProbeState, ReadRange, Reading, Reason, Result, SignRequest, SignedUrl,
+    Uploads,
 };
 
 use crate::body::Content;
@@ -95,9 +95,18 @@ impl Store {
         Ok(())
     }
 
+    /// What is at a key; `None`: this store states that nothing is.
+    pub(crate) async fn found(&self, key: &Key) -> Result<Option<Found>> {
+        let found = self.bucket.stat(key.as_str()).await?;
+        if found.is_none() {
+            self.must_be_there().await?;
+        }
+        Ok(found)
+    }
+
     async fn store_id(&self) -> Result<Option<Bytes>> {
         let key = Key::store_id();
-        match self.bucket.get(key.as_str(), 0, None, None).await {
+        match self.bucket.get(key.as_str(), 0, None).await {
             Ok(got) => {
                 let id = got.body.collect().await.map_err(|error| {
                     DriverError::new(Reason::BackendUnavailable, format!("GET {key}: {error}"))
@@ -191,14 +200,6 @@ impl S3Driver {
         &self.store.bucket
     }
 
-    async fn found(&self, key: &Key) -> Result<Option<Found>> {
-        let found = self.bucket().stat(key.as_str()).await?;
-        if found.is_none() {
-            self.store.must_be_there().await?;
-        }
-        Ok(found)
-    }
-
     /// The one condition that every driver honours, also where the server does not: for the store's id (rule R8).
     async fn put_new(&self, key: &Key, content: Bytes) -> Result<Found> {
         let _turn = self.store.turns.take(key.as_str()).await;
@@ -221,7 +222,7 @@ impl S3Driver {
     }
 
     async fn nothing_to_read(&self, key: &Key, range: &ReadRange) -> Result<Reading> {
-        let found = self.found(key).await?.ok_or_else(|| DriverError::key_not_found(key))?;
+        let found = self.store.found(key).await?.ok_or_else(|| DriverError::key_not_found(key))?;
         let object = listing::object(key, found);
         let empty = ReadRange { length: Some(0), ..range.clone() };
         backend::range(&object, &empty)?;
@@ -273,7 +274,7 @@ impl Driver for S3Driver {
     }
 
     async fn stat(&self, key: &Key) -> Result<Object> {
-        let found = self.found(key).await?.ok_or_else(|| DriverError::key_not_found(key))?;
+        let found = self.store.found(key).await?.ok_or_else(|| DriverError::key_not_found(key))?;
         Ok(listing::object(key, found))
     }
 
@@ -297,7 +298,7 @@ impl Driver for S3Driver {
     /// The server does not say whether there was one, so it is asked before.
     async fn delete(&self, key: &Key, if_match: Option<&str>) -> Result<bool> {
         let _turn = self.store.turns.take(key.as_str()).await;
-        let Some(found) = self.found(key).await? else { return Ok(false) };
+        let Some(found) = self.store.found(key).await? else { return Ok(false) };
         let quotes = self.store.enforced().delete_if_match;
         let guard = match (if_match, quotes) {
             (None, _) => None,
@@ -324,7 +325,7 @@ impl Driver for S3Driver {
         if let [key] = keys {
             return vec![self.delete(key, None).await];
         }
-        let looks = stream::iter(keys.to_vec()).map(|key| async move { self.found(&key).await });
+        let looks = stream::iter(keys.to_vec()).map(|key| async move { self.store.found(&key).await });
         let looks = looks.buffered(LOOKS_AT_ONCE);
         let mut outcomes: Vec<Result<bool>> =
             looks.map(|look| look.map(|found| found.is_some())).collect().await;
@@ -364,7 +365,7 @@ impl Driver for S3Driver {
         if range.length == Some(0) {
             return self.nothing_to_read(key, &range).await;
         }
-        let got = match self.bucket().get(key.as_str(), range.offset, range.length, None).await {
+        let got = match self.bucket().get(key.as_str(), range.offset, range.length).await {
             Ok(got) => got,
             Err(Failure::Range) => return self.nothing_to_read(key, &range).await,
             Err(Failure::Absent) => {
@@ -444,8 +445,7 @@ impl Rest {
             None => Err(DriverError::new(
                 Reason::ShortObject,
                 format!("GET {key}: the server ended it with {} bytes to come", self.left),
-            )
-            .with_detail(Detail::None)),
+            )),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use longshore_driver_sdk::{Bytes, DriverError, Reason, Result};
+use longshore_driver_sdk::{Bytes, DriverError, Reason, Result, UploadId};
 
 use crate::body::Content;
 use crate::bucket::{Bucket, Extra, Found, Guard};
@@ -52,11 +52,7 @@ struct Probe<'a> {
 /// # Errors
 /// When the bucket can't be reached, or refuses plain writes, reads or deletes.
 pub(crate) async fn run(bucket: &Arc<Bucket>) -> Result<Enforced> {
-    let mut bits = [0_u8; 8];
-    getrandom::fill(&mut bits).map_err(|error| {
-        DriverError::new(Reason::DriverBug, format!("the system gives no random bits: {error}"))
-    })?;
-    let probe = Probe { bucket, place: format!(".driver/probe/{:016x}", u64::from_le_bytes(bits)) };
+    let probe = Probe { bucket, place: format!(".driver/probe/{}", UploadId::random()?) };
     let outcome = probe.all().await;
     probe.clean_up().await;
     outcome

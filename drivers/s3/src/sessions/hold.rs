@@ -11,7 +11,7 @@ use md5::{Digest as _, Md5};
 use tokio::task::JoinHandle;
 
 use super::buffer::Buffer;
-use super::record::{Committing, State, name_of, now, number_of};
+use super::record::{Committing, State, hex, name_of, now, number_of};
 use super::schedule::LEAST;
 use super::store::{Known, Records, folder};
 use crate::body::Content;
@@ -34,8 +34,6 @@ pub(crate) struct S3Hold {
     multipart: Option<String>,
     /// `None` until the first byte: then what lies in pieces is read back.
     buffer: Option<Buffer>,
-    /// How far the bytes in the buffer are durable in pieces.
-    kept: u64,
     /// The one part that is under way.
     sending: Option<JoinHandle<std::result::Result<Part, Failure>>>,
 }
@@ -50,7 +48,6 @@ impl S3Hold {
             next: parted.next.max(1),
             multipart: parted.multipart.clone(),
             buffer: None,
-            kept: parted.base() + parted.tail(),
             sending: None,
             known,
         }
@@ -92,11 +89,11 @@ impl S3Hold {
             self.multipart = Some(multipart);
         }
         let content = self.buffer().await?.cut(at)?;
-        let (sessions, key, id) = (Arc::clone(&self.sessions), self.key().to_owned(), self.id.clone());
+        let (sessions, key) = (Arc::clone(&self.sessions), self.key().to_owned());
         let (multipart, number) = (self.multipart.clone().unwrap_or_default(), self.next);
         self.next += 1;
         self.sending = Some(tokio::spawn(async move {
-            let extra = Extra { made_by: Some(id.as_str()), checksums: sessions.store.sums() };
+            let extra = Extra { made_by: None, checksums: sessions.store.sums() };
             sessions.bucket().put_part(&key, &multipart, number, content, extra).await
         }));
         Ok(())
@@ -211,8 +208,7 @@ impl S3Hold {
                 |failure| failure.into_error(&format!("commit {key}")),
             ));
         };
-        let is_ours = found.made_by.as_deref() == Some(self.id.as_str()) && found.size == size;
-        if is_ours && (etag.is_none() || found.etag == etag) {
+        if found.is_of(&self.id) && found.size == size && (etag.is_none() || found.etag == etag) {
             return Ok(found);
         }
         Err(DriverError::new(Reason::KeyExists, format!("there is another object at key {key}")))
@@ -262,8 +258,7 @@ impl S3Hold {
         if let Some(multipart) = &self.multipart {
             bucket.abort(key, multipart).await?;
         }
-        let made = bucket.stat(key).await?.and_then(|found| found.made_by);
-        if made.as_deref() == Some(self.id.as_str()) {
+        if bucket.stat(key).await?.is_some_and(|found| found.is_of(&self.id)) {
             // Committed, and nobody was told.
             bucket.delete(key, None).await.map_err(|failure| failure.into_error(&format!("DELETE {key}")))?;
         }
@@ -272,7 +267,7 @@ impl S3Hold {
 
     /// The highest goes last: a session that is half removed must not fall back to what it was.
     async fn discard_records(&self) -> Result<()> {
-        let mut names = self.sessions.names(&self.id).await?;
+        let mut names = self.sessions.names(&self.id, "").await?;
         let highest = names.pop();
         for names in names.chunks(BATCH) {
             self.delete(names).await?;
@@ -316,10 +311,6 @@ fn etag_of_parts(parts: &[Part]) -> Option<String> {
         digest.update(unhex(&part.etag)?);
     }
     Some(format!("{}-{}", hex(&digest.finalize()), parts.len()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An MD5 in hexadecimal digits.
@@ -370,7 +361,7 @@ impl SessionHold for S3Hold {
 
     async fn mark(&mut self, durable: u64, bookmark: Bytes) -> Result<()> {
         let schedule = self.sessions.schedule;
-        let (next, kept) = (self.next, self.kept);
+        let (next, kept) = (self.next, self.known.state.record.durable);
         let (base, end) = {
             let buffer = self.buffer().await?;
             (buffer.base(), buffer.end())
@@ -390,7 +381,6 @@ impl SessionHold for S3Hold {
             self.buffer().await?.content(kept.max(base).min(durable), durable)
         };
         self.save(Record { durable, bookmark, ..self.touched() }, own).await?;
-        self.kept = durable;
         self.must_be_highest().await
     }
 

@@ -180,8 +180,11 @@ impl State {
 
 /// Sorts as fences do: by counter, then by owner in the order of its bytes, then by number.
 pub(super) fn name_of(fence: &Fence, number: u32) -> String {
-    let owner: String = fence.owner.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("{:016x}-{owner}-{number:08x}", fence.counter)
+    format!("{:016x}-{}-{number:08x}", fence.counter, hex(fence.owner.as_bytes()))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The number at the end of a name.

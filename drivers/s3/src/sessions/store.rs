@@ -82,12 +82,15 @@ impl Records {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    /// The names of all records, in their order.
-    pub(super) async fn names(&self, id: &UploadId) -> Result<Vec<String>> {
+    /// The names of all records that sort behind a text, in their order.
+    pub(super) async fn names(&self, id: &UploadId, behind: &str) -> Result<Vec<String>> {
         let folder = folder(id);
         let mut names: Vec<String> = Vec::new();
         loop {
-            let after = names.last().map_or_else(String::new, |name| format!("{folder}{name}"));
+            let after = match names.last().map_or(behind, String::as_str) {
+                "" => String::new(),
+                name => format!("{folder}{name}"),
+            };
             let page = self.bucket().list(&folder, false, &after, BATCH).await?;
             names.extend(
                 page.entries.iter().filter_map(|entry| Some(entry.name.strip_prefix(&folder)?.to_owned())),
@@ -105,9 +108,9 @@ impl Records {
         let Some(committing) = &known.state.committing else { return Ok(known) };
         let key = &known.state.record.key;
         let found = self.bucket().stat(key.as_str()).await?;
-        let ours = found
-            .filter(|found| found.made_by.as_deref() == Some(id.as_str()) && found.size == committing.size);
-        let Some(found) = ours else { return Ok(known) };
+        let Some(found) = found.filter(|found| found.is_of(id) && found.size == committing.size) else {
+            return Ok(known);
+        };
         let record = Record {
             state: UploadState::Committed,
             durable: committing.size,
@@ -121,23 +124,10 @@ impl Records {
 
     /// The highest record. One that this process knows to be there need not be listed again, only what is behind it.
     async fn highest(&self, id: &UploadId) -> Result<Known> {
-        let folder = folder(id);
         let known = self.known(id);
-        let mut highest = None;
         // From just before the known one: if not even that is there, the session was ended elsewhere.
-        let mut after =
-            known.as_ref().map_or_else(String::new, |known| format!("{folder}{}", before(&known.name)));
-        loop {
-            let page = self.bucket().list(&folder, false, &after, BATCH).await?;
-            if let Some(last) = page.entries.last() {
-                after.clone_from(&last.name);
-                highest = last.name.strip_prefix(&folder).map(str::to_owned);
-            }
-            if !page.more || page.entries.is_empty() {
-                break;
-            }
-        }
-        match (highest, known) {
+        let behind = known.as_ref().map_or_else(String::new, |known| before(&known.name));
+        match (self.names(id, &behind).await?.pop(), known) {
             // What this process wrote is there, though a listing that lags may not show it.
             (Some(name), Some(known)) if name <= known.name => Ok(known),
             (Some(name), _) => self.read_record(id, &name).await,
@@ -152,7 +142,7 @@ impl Records {
 
     async fn read_record(&self, id: &UploadId, name: &str) -> Result<Known> {
         let path = format!("{}{name}", folder(id));
-        let mut got = match self.bucket().get(&path, 0, None, None).await {
+        let mut got = match self.bucket().get(&path, 0, None).await {
             Ok(got) => got,
             Err(Failure::Absent) => return Err(DriverError::upload_unknown(id)),
             Err(other) => return Err(other.into_error(&format!("GET {path}"))),
@@ -191,7 +181,7 @@ impl Records {
         let line = state.encode(size)?;
         let at = line.len() as u64;
         let content = Content { head: line, file: own.file };
-        let kept = if size <= SMALL { small(&content, at)? } else { None };
+        let kept = if size <= SMALL { small(&content)? } else { None };
         let path = format!("{}{name}", folder(id));
         let put = self.bucket().put(&path, content, &Guard::None, Extra::default()).await;
         put.map_err(|failure| failure.into_error(&format!("PUT {path}")))?;
@@ -212,7 +202,7 @@ impl Records {
             return Ok(vec![own]);
         }
         let path = format!("{}{}", folder(id), piece.record);
-        let got = self.bucket().get(&path, piece.at, Some(piece.size), None).await;
+        let got = self.bucket().get(&path, piece.at, Some(piece.size)).await;
         let mut body = got.map_err(|failure| failure.into_error(&format!("GET {path}")))?.body;
         let mut pieces = Vec::new();
         while let Some(next) = body.next().await {
@@ -228,9 +218,8 @@ impl Records {
 }
 
 /// The bytes behind the line, read back from the file.
-fn small(content: &Content, at: u64) -> Result<Option<Bytes>> {
+fn small(content: &Content) -> Result<Option<Bytes>> {
     let Some((file, range)) = &content.file else { return Ok(None) };
-    debug_assert!(at == content.head.len() as u64, "the line comes first");
     let read = longshore_driver_sdk::backend::blocking(|| crate::body::read(file, range.start, range.end));
     read.map(Some).map_err(|error| DriverError::io("read back what was received", error))
 }
@@ -284,11 +273,7 @@ impl SessionStorage for S3Sessions {
     }
 
     async fn object_at(&self, key: &Key) -> Result<Option<Object>> {
-        let found = self.0.bucket().stat(key.as_str()).await?;
-        if found.is_none() {
-            self.0.store.must_be_there().await?;
-        }
-        Ok(found.map(|found| listing::object(key, found)))
+        Ok(self.0.store.found(key).await?.map(|found| listing::object(key, found)))
     }
 }
 
