@@ -99,6 +99,23 @@ impl S3Hold {
         Ok(())
     }
 
+    /// Sends what is left, and waits for all of it: the last part may be of any size.
+    async fn send_rest(&mut self) -> Result<()> {
+        let end = self.buffer().await?.end();
+        self.arrive().await?;
+        if end > self.base() {
+            self.send(end).await?;
+            self.arrive().await?;
+        }
+        Ok(())
+    }
+
+    /// Where the server takes every PUT, one that comes late, from a writer that was shut out, would replace the object that
+    /// the next writer committed. A completion can't: its multipart upload is gone by then. No server takes empty parts.
+    fn must_be_in_parts(&self, size: u64) -> bool {
+        self.multipart.is_none() && size > 0 && self.sessions.store.guard_of_put() == Guard::None
+    }
+
     /// Waits for the part that is under way.
     async fn arrive(&mut self) -> Result<()> {
         let Some(sending) = self.sending.take() else { return Ok(()) };
@@ -171,13 +188,7 @@ impl S3Hold {
     }
 
     async fn publish_parts(&mut self) -> std::result::Result<Published, Failure> {
-        let end = self.buffer().await.map_err(Failure::Other)?.end();
-        self.arrive().await.map_err(Failure::Other)?;
-        if end > self.base() {
-            // The last part may be of any size.
-            self.send(end).await.map_err(Failure::Other)?;
-            self.arrive().await.map_err(Failure::Other)?;
-        }
+        self.send_rest().await.map_err(Failure::Other)?;
         let guard = self.sessions.store.guard_of_complete();
         self.must_be_free(&guard).await?;
         let multipart = self.multipart.clone().unwrap_or_default();
@@ -386,7 +397,10 @@ impl SessionHold for S3Hold {
 
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Object> {
         let _turn = self.sessions.store.turns.take(self.key()).await;
-        // First that it begins: a crash from here on is told by the object.
+        if self.must_be_in_parts(size) {
+            self.send_rest().await?;
+        }
+        // That it begins: a crash from here on is told by the object.
         let committing = Committing { size, bookmark: bookmark.clone() };
         self.save_as(self.touched(), Content::default(), Some(committing)).await?;
         self.must_be_highest().await?;
