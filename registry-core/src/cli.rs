@@ -1,5 +1,6 @@
 //! The command line of `longshore`.
 
+mod check;
 mod config;
 mod import;
 
@@ -107,6 +108,8 @@ enum StorageCommand {
         #[arg(long, value_name = "UID")]
         trust_uid: Option<u32>,
     },
+    /// Say what a store can do, how fast, and what Longshore will therefore do. Writes below `check/`, and clears up.
+    Check(check::Check),
 }
 
 /// The whole program.
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
             Command::Storage { command: StorageCommand::Init { endpoint, trust_uid } } => {
                 init(endpoint, trust_uid).await
             }
+            Command::Storage { command: StorageCommand::Check(arguments) } => check::run(arguments).await,
             Command::Config { command } => config::run(command).await,
             Command::Version => version(),
             Command::Completions { shell } => completions(shell),

@@ -1,8 +1,9 @@
 //! The Longshore registry, in reading order: [`oci`] is the vocabulary, [`registry`] the rules, [`storage`] the way to
-//! drivers, [`api`] the HTTP edge, [`config`] what an operator sets, [`server`] where all of it is put together.
+//! drivers, [`check`] a look at what a store can do, [`api`] the HTTP edge, [`config`] what an operator sets, [`server`] where all of it is put together.
 
 pub mod api;
 pub mod auth;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod import;

@@ -12,6 +12,7 @@
 //! repositories/<name>/_tagged/<alg>/<hex>/<tag>.<nonce>        reverse marker, a superset, so that delete-by-digest need not read all tags
 //! repositories/<name>/_tagged/<alg>/<hex>/@<nonce>             young marker: makes an untagged child a root
 //! repositories/<name>/_referrers/<alg>/<subject hex>/<digest>  referrer's descriptor ("sha256-<hex>": a key has no colon)
+//! check/<run>/...                                              what `longshore storage check` writes, and deletes; nobody reads it
 //! catalog/<escaped name>                                       marker, for a paged catalog; '/' is escaped as '~'
 //! ```
 //!
@@ -30,6 +31,9 @@ pub const VERSION: u32 = 1;
 pub const CONDEMNED: &str = "condemned";
 /// The fixed name of the newest link, where listings may lag.
 pub const LATEST: &str = "latest";
+
+/// What a check writes lies below this.
+pub const CHECK: &str = "check/";
 
 pub fn store_record() -> Result<Key> {
     key("longshore.json")

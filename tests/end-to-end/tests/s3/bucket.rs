@@ -68,6 +68,10 @@ pub(crate) fn driver_command(server: &S3Server, directory: &Path, bucket: &str) 
 }
 
 impl Driver {
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Returns when it knows what the server can do.
     pub(crate) fn start(&mut self) {
         let process = Process::spawn(S3_DRIVER, &mut self.command);

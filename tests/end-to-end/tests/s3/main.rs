@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bucket;
+mod check;
 mod kills;
 mod redirect;
 mod requests;

@@ -1,5 +1,7 @@
 //! The command line, and what an operator is told when a store is not what it should be.
 
+mod storage_check;
+
 use std::process::{Command, Output};
 use std::time::Duration;
 
