@@ -13,6 +13,10 @@ const OWN_MAPPING: libc::c_int = 4 * 1024 * 1024;
 
 /// Lets the process keep what it frees, for the next piece. To be called once, before other threads begin. Other C
 /// libraries than glibc have no such setting, and are left as they are.
+///
+/// What is kept, is kept by each heap, and by default glibc makes one for each thread, up to eight for each processor: a
+/// driver whose threads wait for files would keep a piece of every upload in many of them. No more heaps than processors
+/// serve as well.
 pub fn keep_freed_memory() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "mallopt has no safe wrapper")]
@@ -21,5 +25,13 @@ pub fn keep_freed_memory() {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_MAPPING);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
+        libc::mallopt(libc::M_ARENA_MAX, heaps());
     }
+}
+
+/// As many as processors, but two where there is one: a thread that waits for a page must not stop the other.
+#[cfg(target_env = "gnu")]
+fn heaps() -> libc::c_int {
+    let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    libc::c_int::try_from(processors.max(2)).unwrap_or(libc::c_int::MAX)
 }
