@@ -15,9 +15,12 @@ mod tools;
 
 use std::process::ExitCode;
 
+use tests::Tier;
+
 const USAGE: &str = "\
 usage: cargo xtask run [--listen ADDR] [--data DIR]   build, then serve a registry until Ctrl-C
-       cargo xtask test [FILTER]                      every check; with FILTER only the tests so named
+       cargo xtask test [--full] [FILTER]             every check; with FILTER only the tests so named; with --full also
+                                                      what takes longer: MinIO and Garage, long loads
        cargo xtask ci                                 the same as test, without a filter
        cargo xtask proto [--new-image]                lint the driver protocol, and see that it breaks no peer
        cargo xtask fuzz [--seconds N] [TARGET]        feed every parser with what nobody would write; needs nightly
@@ -29,8 +32,10 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
         ["run", options @ ..] => run::Options::parse(options).and_then(|options| run::run(&options)),
-        ["test"] | ["ci"] => tests::everything(),
-        ["test", filter] if !filter.starts_with('-') => tests::filtered(filter),
+        ["test"] | ["ci"] => tests::everything(Tier::Ordinary),
+        ["test", "--full"] => tests::everything(Tier::Full),
+        ["test", "--full", filter] if !filter.starts_with('-') => tests::filtered(Tier::Full, filter),
+        ["test", filter] if !filter.starts_with('-') => tests::filtered(Tier::Ordinary, filter),
         ["proto"] => proto::check(),
         ["proto", "--new-image"] => proto::new_image(),
         ["bench", options @ ..] => bench::start(options),

@@ -1,16 +1,31 @@
-//! The S3 servers that the tests start, three implementations that differ: versitygw, Swift with s3api, Ceph's RGW.
+//! The S3 servers that the tests start, implementations that differ: versitygw, Swift with s3api and Ceph's RGW in every run,
+//! MinIO and Garage, which take minutes to build, in the full tier.
 
+mod garage;
 mod rgw;
 mod swift;
 
 use crate::go_tool::GoTool;
+use crate::tests::Tier;
 
 const VERSITYGW: GoTool =
     GoTool { name: "versitygw", package: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0" };
 
-/// All three, each fetched or built first where it is missing.
-pub(crate) fn provide() -> Result<(), String> {
+/// Its releases are no versions of a Go module, so it goes by the time of a commit.
+const MINIO: GoTool = GoTool {
+    name: "minio",
+    package: "github.com/minio/minio",
+    version: "v0.0.0-20260212201848-7aac2a2c5b7c",
+};
+
+/// Those of a tier, each fetched or built first where it is missing.
+pub(crate) fn provide(tier: Tier) -> Result<(), String> {
     VERSITYGW.provide()?;
     swift::provide()?;
-    rgw::provide()
+    rgw::provide()?;
+    if tier == Tier::Full {
+        MINIO.provide()?;
+        garage::provide()?;
+    }
+    Ok(())
 }

@@ -6,34 +6,44 @@ use std::process::{Command, Stdio};
 use crate::step::{Steps, cargo, command_line, succeed};
 use crate::{console, proto, s3_servers, tools};
 
-/// Every check there is.
-pub(crate) fn everything() -> Result<(), String> {
+/// How much is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// What every change has to pass.
+    Ordinary,
+    /// That, and what takes longer: more servers, longer loads.
+    Full,
+}
+
+/// The packages that have tests for the full tier alone, behind this feature of theirs.
+const FULL: &str = "longshore-end-to-end/full,longshore-driver-check/full";
+
+/// Tests that wait for servers, deadlines and processes leave the processors free for others.
+const THREADS_PER_PROCESSOR: usize = 2;
+
+/// Every check of a tier.
+pub(crate) fn everything(tier: Tier) -> Result<(), String> {
     let mut steps = Steps::default();
-    steps.run("tools", tools::provide)?;
-    steps.run("distribution", crate::distribution::provide)?;
-    steps.run("grpcurl", proto::provide_grpcurl)?;
-    steps.run("S3 servers", s3_servers::provide)?;
+    provide(&mut steps, tier)?;
     steps.run("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
     steps.run("proto", proto::check)?;
     steps.run("lints", || {
-        let lint = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        succeed(&mut cargo(&lint))
+        // What is not run here is linted all the same, so that it does not rot.
+        let lint = ["clippy", "--release", "--workspace", "--all-targets", "--features", FULL];
+        succeed(cargo(&lint).args(["--", "-D", "warnings"]))
     })?;
-    build(&mut steps)?;
-    let tally = steps.run("tests", || run_tests(None))?;
+    build(&mut steps, tier)?;
+    let tally = steps.run("tests", || run_tests(tier, None))?;
     steps.summary(&format!("green: {} tests passed, none ignored", tally.passed));
     Ok(())
 }
 
 /// The tests whose name contains `filter`, and what they need.
-pub(crate) fn filtered(filter: &str) -> Result<(), String> {
+pub(crate) fn filtered(tier: Tier, filter: &str) -> Result<(), String> {
     let mut steps = Steps::default();
-    steps.run("tools", tools::provide)?;
-    steps.run("distribution", crate::distribution::provide)?;
-    steps.run("grpcurl", proto::provide_grpcurl)?;
-    steps.run("S3 servers", s3_servers::provide)?;
-    build(&mut steps)?;
-    let tally = steps.run("tests", || run_tests(Some(filter)))?;
+    provide(&mut steps, tier)?;
+    build(&mut steps, tier)?;
+    let tally = steps.run("tests", || run_tests(tier, Some(filter)))?;
     if tally.passed == 0 {
         return Err(format!("no test has `{filter}` in its name"));
     }
@@ -41,13 +51,29 @@ pub(crate) fn filtered(filter: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn provide(steps: &mut Steps, tier: Tier) -> Result<(), String> {
+    steps.run("tools", tools::provide)?;
+    steps.run("distribution", crate::distribution::provide)?;
+    steps.run("grpcurl", proto::provide_grpcurl)?;
+    steps.run("S3 servers", || s3_servers::provide(tier))
+}
+
 /// Binaries and tests in one go and one profile, so that the end-to-end tests find what the tests were
 /// built with and nothing is compiled twice.
-fn build(steps: &mut Steps) -> Result<(), String> {
+fn build(steps: &mut Steps, tier: Tier) -> Result<(), String> {
     steps.run("build", || {
         let targets = ["build", "--release", "--workspace", "--lib", "--bins", "--examples", "--tests"];
-        succeed(&mut cargo(&targets))
+        succeed(cargo(&targets).args(tier.features()))
     })
+}
+
+impl Tier {
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Ordinary => &[],
+            Self::Full => &["--features", FULL],
+        }
+    }
 }
 
 #[derive(Default)]
@@ -56,9 +82,13 @@ struct Tally {
     ignored: u64,
 }
 
-fn run_tests(filter: Option<&str>) -> Result<Tally, String> {
+fn run_tests(tier: Tier, filter: Option<&str>) -> Result<Tally, String> {
     let mut command = cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
-    command.args(filter);
+    command.args(tier.features()).args(filter);
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        command.env("RUST_TEST_THREADS", (processors * THREADS_PER_PROCESSOR).to_string());
+    }
     let tally = watch(&mut command)?;
     if tally.ignored > 0 {
         return Err(format!("{} tests are ignored; a test that does not run proves nothing", tally.ignored));

@@ -1,6 +1,8 @@
 //! S3 servers for the tests: real ones, on loopback and on ports and data of their own, so that several run at once.
 //! `cargo xtask test` provides them in `target/tools`. What was started is killed and reaped on drop.
 
+mod garage;
+mod minio;
 mod port;
 mod rgw;
 mod signature;
@@ -40,9 +42,14 @@ pub enum Implementation {
     Swift,
     /// Ceph's RGW: ignores some conditions silently.
     Rgw,
+    /// MinIO: lists multipart uploads by their exact key only. In the full tier.
+    Minio,
+    /// Garage: enforces no condition. In the full tier.
+    Garage,
 }
 
 impl Implementation {
+    /// Those of every run.
     pub const ALL: [Self; 3] = [Self::Versitygw, Self::Swift, Self::Rgw];
 }
 
@@ -94,6 +101,8 @@ impl S3Server {
             Implementation::Versitygw => versitygw::prepare(data.path(), &port, &credentials),
             Implementation::Swift => swift::prepare(data.path(), &port),
             Implementation::Rgw => rgw::prepare(data.path(), &port, &credentials),
+            Implementation::Minio => minio::prepare(data.path(), &port, &credentials),
+            Implementation::Garage => garage::prepare(data.path(), &port, &credentials),
         };
         prepared.ports.push(port);
         let mut front = Front { name: prepared.name, command: prepared.front, process: None };

@@ -113,6 +113,18 @@ async fn rgw_lives_dies_and_comes_back() {
     a_life(Implementation::Rgw).await;
 }
 
+#[cfg(feature = "full")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn minio_lives_dies_and_comes_back() {
+    a_life(Implementation::Minio).await;
+}
+
+#[cfg(feature = "full")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garage_lives_dies_and_comes_back() {
+    a_life(Implementation::Garage).await;
+}
+
 async fn with_an_object_of_its_own(implementation: Implementation, number: u8) -> S3Server {
     let server = S3Server::start(implementation).await;
     server.put("number", vec![number]).await;

@@ -181,6 +181,10 @@ impl S3Hold {
 
     /// One request for an object that is smaller than its first part.
     async fn publish_whole(&mut self, size: u64) -> std::result::Result<Published, Failure> {
+        if self.must_be_in_parts(size) {
+            // An object was there a moment ago.
+            return Err(Failure::Condition);
+        }
         let content = self.buffer().await.map_err(Failure::Other)?.content(0, size);
         let guard = self.sessions.store.guard_of_put();
         self.must_be_free(&guard).await?;
@@ -397,7 +401,8 @@ impl SessionHold for S3Hold {
 
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Object> {
         let _turn = self.sessions.store.turns.take(self.key()).await;
-        if self.must_be_in_parts(size) {
+        // Garage drops the multipart uploads of a key when the object there goes: none is begun beside one.
+        if self.must_be_in_parts(size) && self.sessions.bucket().stat(self.key()).await?.is_none() {
             self.send_rest().await?;
         }
         // That it begins: a crash from here on is told by the object.

@@ -24,6 +24,18 @@ fn the_s3_driver_passes_what_it_declares_over_rgw() {
     passes_what_it_declares(Implementation::Rgw);
 }
 
+#[cfg(feature = "full")]
+#[test]
+fn the_s3_driver_passes_what_it_declares_over_minio() {
+    passes_what_it_declares(Implementation::Minio);
+}
+
+#[cfg(feature = "full")]
+#[test]
+fn the_s3_driver_passes_what_it_declares_over_garage() {
+    passes_what_it_declares(Implementation::Garage);
+}
+
 /// With hooks, and with a second instance on the same bucket.
 fn passes_what_it_declares(implementation: Implementation) -> Report {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

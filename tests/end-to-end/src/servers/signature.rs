@@ -19,14 +19,18 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Swift's are an account with its user, and that user's password.
+    /// Swift's are an account with its user, and that user's password; Garage takes none but those of its own form.
     pub(super) fn for_tests(implementation: Implementation) -> Self {
+        let of_garage = ("GK0123456789abcdef01234567", "0123456789abcdef".repeat(4));
         let (access_key, secret_key) = match implementation {
-            Implementation::Swift => ("test:tester", "testing"),
-            Implementation::Versitygw | Implementation::Rgw => ("testkey", "testsecret"),
+            Implementation::Swift => ("test:tester", "testing".to_owned()),
+            Implementation::Garage => of_garage,
+            Implementation::Versitygw | Implementation::Rgw | Implementation::Minio => {
+                ("testkey", "testsecret".to_owned())
+            }
         };
         let region = "us-east-1".to_owned();
-        Self { access_key: access_key.to_owned(), secret_key: secret_key.to_owned(), region }
+        Self { access_key: access_key.to_owned(), secret_key, region }
     }
 
     /// The headers that sign a request for `target`, a path and a query as they go on the wire.
