@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use tests::Tier;
 
 const USAGE: &str = "\
-usage: cargo xtask run [--listen ADDR] [--data DIR]   build, then serve a registry until Ctrl-C
+usage: cargo xtask run [--listen ADDR] [--data DIR] [--storage filesystem|s3]
+                                                      build, then serve a registry until Ctrl-C; s3: from a bucket
+                                                      of a versitygw of its own
        cargo xtask test [--full] [FILTER]             every check; with FILTER only the tests so named; with --full also
                                                       what takes longer: MinIO and Garage, long loads
        cargo xtask ci                                 the same as test, without a filter

@@ -8,7 +8,7 @@ mod swift;
 use crate::go_tool::GoTool;
 use crate::tests::Tier;
 
-const VERSITYGW: GoTool =
+pub(crate) const VERSITYGW: GoTool =
     GoTool { name: "versitygw", package: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0" };
 
 /// Its releases are no versions of a Go module, so it goes by the time of a commit.
