@@ -68,6 +68,11 @@ impl Store {
         if self.enforced().put_if_absent { Guard::IfAbsent } else { Guard::None }
     }
 
+    /// Whether a commit may leave out what another writer sent.
+    pub(crate) fn leaves_parts_out(&self) -> bool {
+        self.enforced().parts_left_out
+    }
+
     pub(crate) fn guard_of_complete(&self) -> Guard {
         if self.enforced().complete_if_absent { Guard::IfAbsent } else { Guard::None }
     }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use longshore_driver_sdk::{Bytes, DriverError, Reason, Result, UploadId};
 
 use crate::body::Content;
-use crate::bucket::{Bucket, Extra, Found, Guard};
+use crate::bucket::{Bucket, Extra, Found, Guard, Part};
 use crate::failure::Failure;
 
 /// So many at once, so many times: a condition that is a look and then a write lets more than one through.
@@ -22,6 +22,8 @@ pub(crate) struct Enforced {
     pub(crate) put_if_match: Option<Quotes>,
     pub(crate) delete_if_match: Option<Quotes>,
     pub(crate) complete_if_absent: bool,
+    /// A completion may leave out parts that were sent: RGW refuses that.
+    pub(crate) parts_left_out: bool,
     pub(crate) crc32c: bool,
 }
 
@@ -66,6 +68,7 @@ impl Probe<'_> {
             put_if_match: self.puts_if_match().await?,
             delete_if_match: self.deletes_if_match().await?,
             complete_if_absent: self.completes_if_absent().await?,
+            parts_left_out: self.leaves_parts_out().await?,
             crc32c: self.checks_sums().await?,
         })
     }
@@ -179,13 +182,30 @@ impl Probe<'_> {
         let name = self.name("complete");
         self.put(&name, "first", &Guard::None).await.map_err(|failure| failure.into_error("a write"))?;
         let multipart = self.bucket.create_multipart(&name, Extra::default()).await?;
-        let content = Content::from(Bytes::from_static(b"in parts"));
-        let part = self.bucket.put_part(&name, &multipart, 1, content, Extra::default()).await;
-        let part = part.map_err(|failure| failure.into_error("a first part"))?;
+        let part = self.part(&name, &multipart, 1).await?;
         let outcome = self.bucket.complete(&name, &multipart, &[part], &Guard::IfAbsent).await;
         self.bucket.abort(&name, &multipart).await?;
         let stays = self.bucket.stat(&name).await?.is_some_and(|found| found.size == 5);
         Ok(enforced(outcome)? == Verdict::Refused && stays)
+    }
+
+    async fn leaves_parts_out(&self) -> Result<bool> {
+        let name = self.name("left-out");
+        let multipart = self.bucket.create_multipart(&name, Extra::default()).await?;
+        self.part(&name, &multipart, 1).await?;
+        let second = self.part(&name, &multipart, 2).await?;
+        let outcome = self.bucket.complete(&name, &multipart, &[second], &Guard::None).await;
+        self.bucket.abort(&name, &multipart).await?;
+        match outcome {
+            Err(Failure::Parts) => Ok(false),
+            other => Ok(enforced(other)? == Verdict::Took),
+        }
+    }
+
+    async fn part(&self, name: &str, multipart: &str, number: u32) -> Result<Part> {
+        let content = Content::from(Bytes::from_static(b"in parts"));
+        let part = self.bucket.put_part(name, multipart, number, content, Extra::default()).await;
+        part.map_err(|failure| failure.into_error("a part"))
     }
 
     /// Whether a wrong sum is refused: one that is merely taken guards nothing.

@@ -20,7 +20,8 @@ use crate::failure::Failure;
 use crate::listing;
 
 /// A newcomer that does not know what the writer before it sent leaves so many part numbers out: those that it may still
-/// be sending under.
+/// be sending under. Where the server wants every part that it has in the commit, the newcomer writes over them instead: what
+/// the other one sends late is then not what the commit names, and is refused.
 const GAP: u32 = 8;
 
 pub(crate) struct S3Hold {
@@ -41,11 +42,16 @@ pub(crate) struct S3Hold {
 impl S3Hold {
     pub(super) fn new(sessions: &Arc<Records>, id: &UploadId, known: Known) -> Self {
         let parted = &known.state.parted;
+        let next = if sessions.store.leaves_parts_out() {
+            parted.next
+        } else {
+            parted.parts.last().map_or(1, |part| part.number + 1)
+        };
         Self {
             sessions: Arc::clone(sessions),
             id: id.clone(),
             parts: parted.parts.clone(),
-            next: parted.next.max(1),
+            next: next.max(1),
             multipart: parted.multipart.clone(),
             buffer: None,
             sending: None,
@@ -311,6 +317,15 @@ impl S3Hold {
     }
 }
 
+impl Drop for S3Hold {
+    /// The next writer here may send another part under the same number.
+    fn drop(&mut self) {
+        if let Some(sending) = &self.sending {
+            sending.abort();
+        }
+    }
+}
+
 /// What the server said to a commit.
 enum Published {
     /// All that there is to know.
@@ -351,7 +366,10 @@ impl SessionHold for S3Hold {
             return Ok(());
         }
         let is_new_here = !self.known.is_own;
-        if is_new_here && self.sessions.schedule.may_cut(self.next + GAP, self.base()) {
+        if is_new_here
+            && self.sessions.store.leaves_parts_out()
+            && self.sessions.schedule.may_cut(self.next + GAP, self.base())
+        {
             self.next += GAP;
         }
         self.save(Record { fence, ..self.touched() }, Content::default()).await?;
