@@ -1,4 +1,5 @@
-# Two images: the core (`--target longshore`) and its filesystem driver (`--target longshore-driver-filesystem`).
+# Three images: the core (`--target longshore`), its filesystem driver (`--target longshore-driver-filesystem`) and its S3
+# driver (`--target longshore-driver-s3`).
 # They are made of binaries that lie in target/release:
 #     cargo build --release && docker build --target longshore --tag longshore .
 # BASE must have a glibc at least as new as the one the binaries were built with.
@@ -22,6 +23,17 @@ VOLUME ["/run/longshore", "/var/lib/longshore"]
 ENTRYPOINT ["/usr/bin/longshore-driver-filesystem", "--endpoint", "unix:///run/longshore/main.sock", "--trust-uid", "10001"]
 # init=never: a store is made by an operator, never by an image that came up over an empty directory.
 CMD ["root=/var/lib/longshore", "init=never"]
+
+# A server with a certificate is trusted by the base's ca-certificates, or by the setting ca_file.
+FROM common AS longshore-driver-s3
+LABEL org.opencontainers.image.title="longshore-driver-s3" \
+      org.opencontainers.image.description="The storage driver of Longshore that keeps objects in a bucket"
+# What was received and not sent yet lies here.
+RUN ["install", "-d", "-o", "10002", "-g", "10002", "-m", "0700", "/var/spool/longshore"]
+COPY target/release/longshore-driver-s3 /usr/bin/
+USER 10002:10002
+VOLUME ["/run/longshore", "/var/spool/longshore"]
+ENTRYPOINT ["/usr/bin/longshore-driver-s3", "--endpoint", "unix:///run/longshore/main.sock", "--trust-uid", "10001"]
 
 FROM common AS longshore
 LABEL org.opencontainers.image.title="longshore" \

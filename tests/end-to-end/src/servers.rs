@@ -306,7 +306,7 @@ fn unescape(text: &str) -> String {
 }
 
 /// A tool of `target/tools`.
-fn provided(name: &str) -> PathBuf {
+pub fn provided(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools").join(name);
     let provided = std::fs::canonicalize(&path);
     provided.unwrap_or_else(|_| panic!("{} is missing: `cargo xtask test` provides it", path.display()))

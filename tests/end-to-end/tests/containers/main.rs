@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use longshore_end_to_end::process::run_command;
+use longshore_end_to_end::servers::provided;
 use longshore_end_to_end::{figure, scratch};
 
 use longshore_end_to_end::docker_engine::{Engine, without_proxies};
@@ -56,6 +57,36 @@ fn docker_compose_starts_core_and_driver_and_an_image_is_pushed_and_pulled() {
     await_health(&engine, &core);
     pull(&engine, &core, &project.directory.join("again"));
     project.compose(&["down", "--volumes"]);
+
+    make_image_of_the_server(&engine, &project);
+    starts_over_a_bucket(&engine, &project);
+}
+
+/// The second registry, whose store is a bucket.
+fn starts_over_a_bucket(engine: &Engine, project: &Project<'_>) {
+    let begin = Instant::now();
+    project.compose(&["--profile", "s3", "up", "--build", "--detach"]);
+    let core = project.service("core-s3");
+    await_health(engine, &core);
+    figure!("containers: up over a bucket in {:.1} s", begin.elapsed().as_secs_f64());
+    let ended = engine.docker(&["wait", &project.service("init-s3")]);
+    assert_eq!(ended, "0", "the store is made once: {}", project.compose(&["logs", "init-s3"]));
+    push_and_pull(engine, project, &core);
+    project.compose(&["--profile", "s3", "down", "--volumes"]);
+}
+
+/// In the place of the published image, which has the program at the same path and is started in the same way.
+fn make_image_of_the_server(engine: &Engine, project: &Project<'_>) {
+    let directory = engine.directory("versitygw");
+    fs::copy(provided("versitygw-v1.8.0/versitygw"), directory.join("versitygw")).expect("copy versitygw");
+    let text = "FROM longshore-base:1\nCOPY versitygw /app/versitygw\nENTRYPOINT [\"/app/versitygw\"]\n";
+    fs::write(directory.join("Dockerfile"), text).expect("write a Dockerfile");
+    let compose = fs::read_to_string(project.directory.join("docker-compose.yml")).expect("the compose file");
+    let name = compose
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("image: versity/"))
+        .expect("the server's image");
+    engine.docker(&["build", "--tag", &format!("versity/{name}"), &directory.display().to_string()]);
 }
 
 fn push_and_pull(engine: &Engine, project: &Project<'_>, core: &str) {
@@ -66,6 +97,7 @@ fn push_and_pull(engine: &Engine, project: &Project<'_>, core: &str) {
     skopeo(engine, core, &["--dest-tls-verify=false", &format!("docker-archive:{archive}"), IMAGE]);
     figure!("containers: pushed the image in {:.1} s", begin.elapsed().as_secs_f64());
     let pulled = project.directory.join("pulled");
+    let _of_another_store = fs::remove_dir_all(&pulled);
     pull(engine, core, &pulled);
     let manifest = fs::read(pulled.join("manifest.json")).expect("the manifest");
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("a manifest");
@@ -112,7 +144,7 @@ impl<'engine> Project<'engine> {
         }
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/containers/docker-compose.test.yml");
         fs::copy(own, directory.join("docker-compose.test.yml")).expect("copy the test's own");
-        for name in ["longshore", "longshore-driver-filesystem"] {
+        for name in ["longshore", "longshore-driver-filesystem", "longshore-driver-s3"] {
             fs::copy(scratch::binary(name), release.join(name)).expect("copy a binary");
         }
         Self { engine, directory }
