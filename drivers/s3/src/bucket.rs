@@ -1,7 +1,7 @@
 //! The requests that the driver makes of a bucket, by names below the prefix. Owns what goes into each, and how an answer
 //! is read. What a failure means is [`crate::failure`]'s.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -25,6 +25,11 @@ use crate::failure::{self, Failure};
 const MADE_BY: &str = "longshore-upload";
 /// A request takes so many keys.
 pub(crate) const BATCH: usize = 1000;
+
+/// versitygw removes folders that a deletion leaves empty, and if a new object needs one at that moment, it says that the
+/// object's own name is a folder's. Asked again, it makes the folders again; where the name is a folder's, it is so each time.
+const CLASHES: u32 = 5;
+const CLASH: Duration = Duration::from_millis(20);
 
 /// No object ends there.
 const FARTHEST: u64 = 1 << 50;
@@ -190,6 +195,17 @@ impl Bucket {
         guard: &Guard,
         more: Extra<'_>,
     ) -> Outcome<Found> {
+        let mut left = CLASHES;
+        loop {
+            match self.put_once(name, content.clone(), guard, more).await {
+                Err(Failure::Other(error)) if error.reason() == Reason::KeyConflict && left > 0 => left -= 1,
+                outcome => return outcome,
+            }
+            tokio::time::sleep(CLASH).await;
+        }
+    }
+
+    async fn put_once(&self, name: &str, content: Content, guard: &Guard, more: Extra<'_>) -> Outcome<Found> {
         let what = format!("PUT {name}");
         let size = content.len();
         let sum = more.sum(&what, &content)?;
