@@ -51,6 +51,26 @@ impl Engine {
         run_command(without_proxies(&mut command)).trim().to_owned()
     }
 
+    pub fn image_id(&self, reference: &str) -> String {
+        self.docker(&["image", "inspect", "--format", "{{.Id}}", reference])
+    }
+
+    /// `REPOSITORY@DIGEST`, as a push or a pull told it.
+    pub fn repository_digest(&self, reference: &str) -> String {
+        self.docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", reference])
+    }
+
+    /// The only image, under all its names. Nothing may be left of it, or a pull would not ask for a byte.
+    pub fn remove_image(&self) {
+        let images = self.docker(&["image", "ls", "--all", "--quiet", "--no-trunc"]);
+        let mut ids: Vec<_> = images.lines().collect();
+        ids.dedup();
+        if let Some(id) = ids.first() {
+            self.docker(&["image", "rm", "--force", id]);
+        }
+        assert_eq!(self.docker(&["image", "ls", "--all", "--quiet"]), "", "the image is still there");
+    }
+
     /// Where it listens.
     pub fn host(&self) -> String {
         format!("unix://{}/docker.sock", self.sockets.path().display())

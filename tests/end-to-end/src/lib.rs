@@ -2,6 +2,7 @@
 //! to them as a client would, and ends every process it started, whatever happens.
 
 pub mod authority;
+pub mod bucket;
 pub mod client;
 pub mod digest;
 pub mod distribution;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The environment variable that fixes the seed.
-pub const SEED: &str = "LONGSHORE_TEST_SEED";
+/// The environment variable that fixes the seed. The core takes one that begins with LONGSHORE_ for a setting.
+pub const SEED: &str = "TEST_SEED";
 
 /// xorshift64*: fast, small, the same everywhere.
 #[derive(Clone, Debug)]

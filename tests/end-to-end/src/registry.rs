@@ -1,6 +1,7 @@
 //! A registry under test: the core and its driver or drivers, as an operator would start them.
 
 mod driver;
+mod store;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,8 +12,10 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::process::{Process, pid};
+use crate::servers::S3Access;
 use crate::{figures, scratch};
 pub use driver::{DRIVER, Driver, Storage};
+pub use store::{Conditions, Store};
 
 /// I21: a restart serves within this time.
 pub const START: Duration = Duration::from_secs(5);
@@ -27,7 +30,7 @@ pub struct Registry {
     url: String,
     /// What its clients trust over TLS.
     authority: Option<PathBuf>,
-    store: PathBuf,
+    store: Store,
     sockets: TempDir,
     _data: TempDir,
 }
@@ -44,8 +47,12 @@ impl Registry {
         Self::start_with_config("").await
     }
 
-    /// The same with a configuration file of these TOML lines.
+    /// The same with a configuration file of these TOML lines: sections, and nothing before them.
     pub async fn start_with_config(toml: &str) -> Self {
+        if S3Access::from_environment().is_some() {
+            // The core starts a filesystem driver alone.
+            return Self::start_storages_with(vec![Storage::default_one()], toml).await;
+        }
         let data = scratch::data_directory();
         let store = data.path().join("data");
         let mut arguments = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned(), "--data".to_owned()];
@@ -55,7 +62,8 @@ impl Registry {
             std::fs::write(&file, toml).expect("write the configuration");
             arguments.extend(["--config".to_owned(), file.display().to_string()]);
         }
-        Self::launch(arguments, Vec::new(), store, scratch::socket_directory(), data, None).await
+        Self::launch(arguments, Vec::new(), Store::Directory(store), scratch::socket_directory(), data, None)
+            .await
     }
 
     /// At the addresses that the TOML lines name; `authority` is the PEM file of what clients trust over TLS.
@@ -65,11 +73,13 @@ impl Registry {
         let file = data.path().join("longshore.toml");
         std::fs::write(&file, toml).expect("write the configuration");
         let paths = [("--data", &store), ("--config", &file)];
-        let arguments =
-            paths.into_iter().flat_map(|(name, path)| [name.to_owned(), path.display().to_string()]);
+        let arguments: Vec<_> = paths
+            .into_iter()
+            .flat_map(|(name, path)| [name.to_owned(), path.display().to_string()])
+            .collect();
         let authority = authority.map(Path::to_owned);
-        Self::launch(arguments.collect(), Vec::new(), store, scratch::socket_directory(), data, authority)
-            .await
+        let store = Store::Directory(store);
+        Self::launch(arguments, Vec::new(), store, scratch::socket_directory(), data, authority).await
     }
 
     /// Core and driver as two processes that the test can kill and stop one by one.
@@ -97,7 +107,7 @@ impl Registry {
         config += &format!("\n{toml}");
         let file = data.path().join("longshore.toml");
         std::fs::write(&file, config).expect("write the configuration");
-        let store = drivers[0].root().to_owned();
+        let store = drivers[0].store().clone();
         let arguments = vec!["--config".to_owned(), file.display().to_string()];
         Self::launch(arguments, drivers, store, sockets, data, None).await
     }
@@ -108,14 +118,14 @@ impl Registry {
         let file = data.path().join("longshore.toml");
         std::fs::write(&file, format!("listen = \"127.0.0.1:0\"\n{toml}")).expect("write the configuration");
         let arguments = vec!["--config".to_owned(), file.display().to_string()];
-        let store = data.path().to_owned();
+        let store = Store::Directory(data.path().to_owned());
         Self::launch(arguments, Vec::new(), store, scratch::socket_directory(), data, None).await
     }
 
     async fn launch(
         arguments: Vec<String>,
         drivers: Vec<Driver>,
-        store: PathBuf,
+        store: Store,
         sockets: TempDir,
         data: TempDir,
         authority: Option<PathBuf>,
@@ -197,6 +207,11 @@ impl Registry {
 
     /// The directory that the first storage's driver keeps its store in.
     pub fn store(&self) -> &Path {
+        self.store.directory()
+    }
+
+    /// The first storage's store, whichever driver keeps it.
+    pub fn kept(&self) -> &Store {
         &self.store
     }
 

@@ -1,6 +1,7 @@
 //! S3 servers for the tests: real ones, on loopback and on ports and data of their own, so that several run at once.
 //! `cargo xtask test` provides them in `target/tools`. What was started is killed and reaped on drop.
 
+mod access;
 mod garage;
 mod minio;
 mod port;
@@ -9,18 +10,19 @@ mod signature;
 mod swift;
 mod versitygw;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::header::CONTENT_LENGTH;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::Method;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::process::Process;
 use crate::{figures, scratch};
+pub use access::{PAGE, S3Access, STORE};
 use port::Port;
 pub use signature::{Credentials, encode};
 pub use versitygw::Request;
@@ -29,9 +31,6 @@ pub use versitygw::Request;
 const START: Duration = Duration::from_secs(120);
 /// Within this, a server on loopback has answered, or it never does.
 const ANSWER: Duration = Duration::from_secs(60);
-
-/// Small, so that a test can fill more than one.
-pub const PAGE: usize = 100;
 
 /// The implementations: what one of them refuses, another ignores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +50,11 @@ pub enum Implementation {
 impl Implementation {
     /// Those of every run.
     pub const ALL: [Self; 3] = [Self::Versitygw, Self::Swift, Self::Rgw];
+
+    /// Of one multipart upload.
+    pub fn max_parts(self) -> u32 {
+        if self == Self::Swift { 1000 } else { 10_000 }
+    }
 }
 
 /// One server. Fields are dropped in order: first what listens, then what it stands on, then their data.
@@ -58,10 +62,7 @@ pub struct S3Server {
     front: Front,
     behind: Vec<Process>,
     access_log: Option<PathBuf>,
-    endpoint: String,
-    credentials: Credentials,
-    bucket: String,
-    http: reqwest::Client,
+    access: S3Access,
     _ports: Vec<Port>,
     data: TempDir,
 }
@@ -95,14 +96,14 @@ impl S3Server {
 
     fn launch(implementation: Implementation) -> Self {
         let (data, port) = (scratch::data_directory(), Port::reserve());
-        let credentials = Credentials::for_tests(implementation);
-        let endpoint = format!("http://127.0.0.1:{}", port.number());
+        let access = S3Access::new(implementation, format!("http://127.0.0.1:{}", port.number()));
+        let credentials = access.credentials();
         let mut prepared = match implementation {
-            Implementation::Versitygw => versitygw::prepare(data.path(), &port, &credentials),
+            Implementation::Versitygw => versitygw::prepare(data.path(), &port, credentials),
             Implementation::Swift => swift::prepare(data.path(), &port),
-            Implementation::Rgw => rgw::prepare(data.path(), &port, &credentials),
-            Implementation::Minio => minio::prepare(data.path(), &port, &credentials),
-            Implementation::Garage => garage::prepare(data.path(), &port, &credentials),
+            Implementation::Rgw => rgw::prepare(data.path(), &port, credentials),
+            Implementation::Minio => minio::prepare(data.path(), &port, credentials),
+            Implementation::Garage => garage::prepare(data.path(), &port, credentials),
         };
         prepared.ports.push(port);
         let mut front = Front { name: prepared.name, command: prepared.front, process: None };
@@ -111,40 +112,10 @@ impl S3Server {
             front,
             behind: prepared.behind,
             access_log: prepared.access_log,
-            endpoint,
-            credentials,
-            bucket: "registry".to_owned(),
-            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            access,
             _ports: prepared.ports,
             data,
         }
-    }
-
-    /// `http://127.0.0.1:PORT`, the same after `start_again`.
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
-    pub fn access_key(&self) -> &str {
-        &self.credentials.access_key
-    }
-
-    pub fn secret_key(&self) -> &str {
-        &self.credentials.secret_key
-    }
-
-    pub fn region(&self) -> &str {
-        &self.credentials.region
-    }
-
-    /// What `access_key`, `secret_key` and `region` are parts of.
-    pub fn credentials(&self) -> &Credentials {
-        &self.credentials
-    }
-
-    /// The one that it has from the start.
-    pub fn bucket(&self) -> &str {
-        &self.bucket
     }
 
     /// Another one, empty.
@@ -199,72 +170,9 @@ impl S3Server {
         self.data.path()
     }
 
-    /// A signed request for a path and query as they go on the wire: `encode` makes a path of a key.
-    pub async fn send(&self, method: Method, target: &str, body: Bytes) -> Response {
-        let sent = self.attempt(method.clone(), target, body).await;
-        sent.unwrap_or_else(|error| panic!("{method} {target}: {error:?}"))
-    }
-
-    /// The same, where no answer is to be expected.
-    pub async fn attempt(&self, method: Method, target: &str, body: Bytes) -> reqwest::Result<Response> {
-        let signed = self.credentials.sign(method.as_str(), &self.endpoint, target, &body);
-        let url = format!("{}{target}", self.endpoint);
-        // The client leaves the header out where a body is empty, and S3 refuses an object without it.
-        let length = (method == Method::PUT || method == Method::POST).then_some(body.len());
-        let mut request = self.http.request(method, url).timeout(ANSWER);
-        if let Some(length) = length {
-            request = request.header(CONTENT_LENGTH, length);
-        }
-        for (name, value) in signed {
-            request = request.header(name, value);
-        }
-        request.body(body).send().await
-    }
-
-    pub async fn put(&self, key: &str, body: impl Into<Bytes>) {
-        let answer = self.send(Method::PUT, &self.target(key), body.into()).await;
-        assert!(answer.status().is_success(), "PUT {key}: {}", answer.status());
-    }
-
-    /// None where there is no such object.
-    pub async fn get(&self, key: &str) -> Option<Bytes> {
-        let answer = self.send(Method::GET, &self.target(key), Bytes::new()).await;
-        if answer.status() == StatusCode::NOT_FOUND {
-            return None;
-        }
-        assert!(answer.status().is_success(), "GET {key}: {}", answer.status());
-        Some(answer.bytes().await.expect("a whole body"))
-    }
-
-    pub async fn delete(&self, key: &str) {
-        let answer = self.send(Method::DELETE, &self.target(key), Bytes::new()).await;
-        assert!(answer.status().is_success(), "DELETE {key}: {}", answer.status());
-    }
-
-    /// All keys in the bucket that begin so, in the server's order.
-    pub async fn keys(&self, prefix: &str) -> Vec<String> {
-        let mut keys: Vec<String> = Vec::new();
-        loop {
-            let after = keys.last().map(|last| format!("&start-after={}", encode(last, false)));
-            let (after, prefix) = (after.unwrap_or_default(), encode(prefix, false));
-            let target = format!("/{}?list-type=2&max-keys={PAGE}&prefix={prefix}{after}", self.bucket);
-            let answer = self.send(Method::GET, &target, Bytes::new()).await;
-            assert!(answer.status().is_success(), "list {prefix}: {}", answer.status());
-            let page = answer.text().await.expect("a whole listing");
-            keys.extend(elements(&page, "Key"));
-            if elements(&page, "IsTruncated") != ["true"] {
-                return keys;
-            }
-        }
-    }
-
-    fn target(&self, key: &str) -> String {
-        format!("/{}/{}", self.bucket, encode(key, true))
-    }
-
     /// Asks until it has come up and does what it is asked.
     async fn await_success(&mut self, method: Method, query: &str) {
-        let (begin, target) = (Instant::now(), format!("/{}{query}", self.bucket));
+        let (begin, target) = (Instant::now(), format!("/{}{query}", self.bucket()));
         loop {
             let why = match self.attempt(method.clone(), &target, Bytes::new()).await {
                 Ok(answer) if answer.status().is_success() => return,
@@ -275,6 +183,15 @@ impl S3Server {
             assert!(waiting, "{method} {target}: {why}\n{}", self.front.running().log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// What can be asked of a bucket is asked of its server.
+impl Deref for S3Server {
+    type Target = S3Access;
+
+    fn deref(&self) -> &S3Access {
+        &self.access
     }
 }
 
@@ -291,18 +208,6 @@ impl Front {
     fn running(&self) -> &Process {
         self.process.as_ref().expect("a server that runs")
     }
-}
-
-/// The texts of the elements of this name.
-fn elements(xml: &str, name: &str) -> Vec<String> {
-    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-    let parts = xml.split(&open).skip(1).filter_map(|rest| rest.split_once(&close));
-    parts.map(|(text, _)| unescape(text)).collect()
-}
-
-fn unescape(text: &str) -> String {
-    let plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
-    plain.replace("&#34;", "\"").replace("&#39;", "'").replace("&apos;", "'").replace("&amp;", "&")
 }
 
 /// A tool of `target/tools`.

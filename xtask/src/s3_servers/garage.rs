@@ -21,6 +21,8 @@ fn fill(directory: &Path) -> Result<(), String> {
     install.arg(directory).arg("--target-dir").arg(&build);
     // What is set for our own build, such as another target directory or flags, is not for this one.
     install.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
-    succeed(&mut install)?;
-    fs::remove_dir_all(&build).map_err(|error| format!("cannot remove {}: {error}", build.display()))
+    let installed = succeed(&mut install);
+    // Also of a build that failed: it has gigabytes.
+    let removed = fs::remove_dir_all(&build);
+    installed.and(removed.map_err(|error| format!("cannot remove {}: {error}", build.display())))
 }

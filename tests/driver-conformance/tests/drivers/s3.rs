@@ -46,7 +46,7 @@ fn passes_what_it_declares(implementation: Implementation) -> Report {
         vec![
             format!("endpoint={}", server.endpoint()),
             format!("bucket={}", server.bucket()),
-            format!("max_parts={}", max_parts(implementation)),
+            format!("max_parts={}", implementation.max_parts()),
         ]
     });
     let report = stand.check(Some(&second));
@@ -68,12 +68,8 @@ fn environment(server: &S3Server, implementation: Implementation) -> Vec<(String
         ("AWS_SECRET_ACCESS_KEY", server.secret_key().to_owned()),
         ("AWS_REGION", server.region().to_owned()),
         ("BACKEND_PID", front.to_string()),
-        ("MAX_PARTS", max_parts(implementation).to_string()),
+        ("MAX_PARTS", implementation.max_parts().to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()
-}
-
-fn max_parts(implementation: Implementation) -> u32 {
-    if implementation == Implementation::Swift { 1000 } else { 10_000 }
 }

@@ -1,12 +1,12 @@
 //! A driver that the test starts itself, and the storage that a registry has of it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustix::process::Signal;
 
+use super::store::Store;
+use crate::bucket;
 use crate::process::Process;
-use crate::scratch;
 
 pub const DRIVER: &str = "longshore-driver-filesystem";
 
@@ -14,8 +14,10 @@ pub const DRIVER: &str = "longshore-driver-filesystem";
 pub struct Driver {
     process: Option<Process>,
     endpoint: String,
-    root: PathBuf,
+    store: Store,
     settings: Vec<String>,
+    /// Its store has an id.
+    initialised: bool,
 }
 
 /// A storage of a registry whose processes the test starts one by one.
@@ -24,6 +26,7 @@ pub struct Storage {
     prefixes: Vec<String>,
     root: Option<PathBuf>,
     settings: Vec<String>,
+    signs_nothing: bool,
     /// Lines of its section of the core's configuration.
     section: String,
     /// Where the driver listens, when the core dials somebody else who stands before it.
@@ -38,6 +41,7 @@ impl Storage {
             prefixes: Vec::new(),
             root: None,
             settings: Vec::new(),
+            signs_nothing: false,
             section: String::new(),
             behind: None,
         }
@@ -66,6 +70,13 @@ impl Storage {
         self
     }
 
+    /// As the filesystem driver never does.
+    #[must_use]
+    pub fn signing_nothing(mut self) -> Self {
+        self.signs_nothing = true;
+        self
+    }
+
     /// One more line of its section of the core's configuration.
     #[must_use]
     pub fn configured(mut self, line: &str) -> Self {
@@ -83,21 +94,38 @@ impl Storage {
         }
         section += &self.section;
         let endpoint = format!("unix://{}", listening.display());
-        let root = self.root.unwrap_or_else(|| data.join(&self.name));
-        (section, Driver { process: None, endpoint, root, settings: self.settings })
+        let store = match self.root {
+            Some(root) => Store::Directory(root),
+            None => Store::new(data.join(&self.name)),
+        };
+        let mut settings = self.settings;
+        if self.signs_nothing && matches!(store, Store::Bucket { .. }) {
+            settings.push("signing=false".to_owned());
+        }
+        (section, Driver { process: None, endpoint, store, settings, initialised: false })
     }
 }
 
 impl Driver {
     pub fn start(&mut self) {
-        let mut command = Command::new(scratch::binary(DRIVER));
-        command.args(["--endpoint", &self.endpoint]);
-        command.arg(format!("root={}", self.root.display())).arg("init=if-absent").args(&self.settings);
-        self.process = Some(Process::spawn(DRIVER, &mut command));
+        let mut command = self.store.driver_command(&self.endpoint);
+        command.args(&self.settings);
+        self.process = Some(match self.store {
+            Store::Directory(_) => Process::spawn(DRIVER, &mut command),
+            Store::Bucket { .. } => bucket::started(&mut command),
+        });
+        if matches!(self.store, Store::Bucket { .. }) && !std::mem::replace(&mut self.initialised, true) {
+            bucket::init(&self.endpoint);
+        }
     }
 
+    /// The directory that it keeps its store in.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.store.directory()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub fn kill(&mut self) {

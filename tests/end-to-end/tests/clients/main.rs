@@ -12,6 +12,7 @@ mod matrix;
 mod podman;
 mod pushed;
 mod reader;
+mod redirected;
 mod skopeo;
 mod tree;
 

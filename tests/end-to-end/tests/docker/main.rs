@@ -30,20 +30,20 @@ async fn docker_pushes_and_pulls_an_image_of_ten_layers_and_1_gib() {
     write_context(&context, &mut random);
     engine.docker(&["build", "--quiet", "--tag", &tag, &context.display().to_string()]);
     fs::remove_dir_all(&context).expect("remove the build context");
-    let built = image_id(&engine, &tag);
+    let built = engine.image_id(&tag);
     let layers = engine.docker(&["image", "inspect", "--format", "{{len .RootFS.Layers}} {{.Size}}", &tag]);
     figure!("docker: built {layers} (layers, bytes)");
     assert!(layers.starts_with(&format!("{LAYERS} ")), "{layers}");
 
     let watch = Watch::begin(&registry);
     timed("push", || engine.docker(&["push", "--quiet", &tag]));
-    let digest = engine.docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tag]);
+    let digest = engine.repository_digest(&tag);
     assert!(digest.starts_with(&format!("{repository}@sha256:")), "{digest}");
 
     for (what, reference) in [("pull by tag", &tag), ("pull by digest", &digest)] {
-        remove_image(&engine);
+        engine.remove_image();
         timed(what, || engine.docker(&["pull", "--quiet", reference]));
-        assert_eq!(image_id(&engine, reference), built, "{what} gave another image");
+        assert_eq!(engine.image_id(reference), built, "{what} gave another image");
     }
     watch.end();
 
@@ -53,9 +53,9 @@ async fn docker_pushes_and_pulls_an_image_of_ten_layers_and_1_gib() {
     assert_eq!(again.matches("Layer already exists").count(), LAYERS, "{again}");
     engine.docker(&["manifest", "create", "--insecure", &format!("{repository}:list"), &tag]);
     engine.docker(&["manifest", "push", "--insecure", &format!("{repository}:list")]);
-    remove_image(&engine);
+    engine.remove_image();
     engine.docker(&["pull", "--quiet", &format!("{repository}:list")]);
-    assert_eq!(image_id(&engine, &format!("{repository}:list")), built);
+    assert_eq!(engine.image_id(&format!("{repository}:list")), built);
     registry.stop_core(START);
 }
 
@@ -74,21 +74,6 @@ fn write_context(context: &Path, random: &mut Random) {
         writeln!(dockerfile, "COPY layer{layer} /layer{layer}").expect("a line of text");
     }
     fs::write(context.join("Dockerfile"), dockerfile).expect("the Dockerfile");
-}
-
-fn image_id(engine: &Engine, reference: &str) -> String {
-    engine.docker(&["image", "inspect", "--format", "{{.Id}}", reference])
-}
-
-/// Nothing may be left of it, or the pull would not ask for a byte.
-fn remove_image(engine: &Engine) {
-    let images = engine.docker(&["image", "ls", "--all", "--quiet", "--no-trunc"]);
-    let mut ids: Vec<_> = images.lines().collect();
-    ids.dedup();
-    if let Some(id) = ids.first() {
-        engine.docker(&["image", "rm", "--force", id]);
-    }
-    assert_eq!(engine.docker(&["image", "ls", "--all", "--quiet"]), "", "the image is still there");
 }
 
 fn timed(what: &str, work: impl FnOnce() -> String) -> String {

@@ -10,7 +10,6 @@ mod ranges;
 mod routes;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +38,7 @@ impl Target {
         let registry = Registry::start().await;
         let client = registry.client();
         let manifest = push_image(&client, REPOSITORY, TAG, LAYER).await;
-        let before = files(registry.store());
+        let before = objects(&registry).await;
         let core = registry.core().id();
         figures::reset_peak_memory(core);
         let memory = figures::peak_memory(core);
@@ -92,7 +91,7 @@ impl Target {
     /// All is as it was, and nothing is new.
     async fn unharmed(self) {
         self.intact().await;
-        assert_eq!(files(self.registry.store()), self.before, "the store is as it was");
+        assert_eq!(objects(&self.registry).await, self.before, "the store is as it was");
     }
 
     /// What was there is there, and the core is as small as it was.
@@ -109,19 +108,9 @@ impl Target {
     }
 }
 
-/// Every file of the store and its size, but for the driver's own: uploads that were begun stay until they expire.
-fn files(store: &Path) -> BTreeMap<String, u64> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![store.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
-            let name = entry.path().strip_prefix(store).unwrap().display().to_string();
-            match entry.file_type().unwrap().is_dir() {
-                true if name == ".driver" => {}
-                true => folders.push(entry.path()),
-                false => drop(found.insert(name, entry.metadata().unwrap().len())),
-            }
-        }
-    }
+/// Every object of the store and its size, but for the driver's own: uploads that were begun stay until they expire.
+async fn objects(registry: &Registry) -> BTreeMap<String, u64> {
+    let mut found = registry.kept().objects("").await;
+    found.retain(|key, _| !key.starts_with(".driver/"));
     found
 }

@@ -7,6 +7,7 @@ mod documented;
 mod errors;
 mod extensions;
 mod manifests;
+mod over_s3;
 mod preconditions;
 mod redirects;
 mod referrers;

@@ -206,7 +206,7 @@ async fn a_driver_that_is_late_with_its_url_is_waited_for_once() {
 
 #[tokio::test]
 async fn a_driver_that_signs_nothing_serves_through_the_core() {
-    let storage = Storage::default_one().configured("redirect = true");
+    let storage = Storage::default_one().signing_nothing().configured("redirect = true");
     let registry = Registry::start_storages(vec![storage]).await;
     let client = registry.client();
     let content = content(2 * 1024 * 1024);

@@ -159,9 +159,8 @@ async fn what_a_fallback_tag_lists_is_a_referrer_once_if_it_is_here_and_names_th
         // As in a store that was written before there were entries: two of them are known by the tag alone.
         for digest in &digests[..2] {
             let (algorithm, value) = subject.split_once(':').unwrap();
-            let entries = registry.store().join("repositories").join(REPOSITORY).join("_referrers");
-            let entry = entries.join(algorithm).join(value).join(digest.replace(':', "-"));
-            std::fs::remove_file(&entry).unwrap_or_else(|error| panic!("{}: {error}", entry.display()));
+            let entries = format!("repositories/{REPOSITORY}/_referrers/{algorithm}/{value}");
+            registry.kept().remove(&format!("{entries}/{}", digest.replace(':', "-"))).await;
         }
         let listed: Vec<_> =
             artifacts[..3].iter().chain([&strange]).cloned().map(bytes::Bytes::from).collect();

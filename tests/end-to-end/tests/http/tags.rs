@@ -136,8 +136,8 @@ async fn repositories_go_to_the_storage_of_their_longest_prefix() {
     let client = registry.client();
     client.put_manifest("team/app", "v1", OCI_INDEX, index_of(&[])).await.unwrap();
     client.put_manifest("teams/app", "v1", OCI_INDEX, index_of(&[])).await.unwrap();
-    let here = registry.store().join("repositories");
-    assert!(here.join("teams/app").exists() && !here.join("team").exists());
+    let here = registry.kept().names("repositories").await;
+    assert!(here.contains("teams") && !here.contains("team"), "{here:?}");
     let body: Value = json!({"name": "team/app", "tags": ["v1"]});
     let listed: Value = client.get("/v2/team/app/tags/list").send().await.unwrap().json().await.unwrap();
     assert_eq!(listed, body);

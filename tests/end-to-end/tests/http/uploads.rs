@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_end_to_end::client::{durable_offset, finish_path, location};
+use longshore_end_to_end::registry::Store;
 use longshore_end_to_end::{Random, Registry, sha256};
 use reqwest::{Method, Response, StatusCode};
 
@@ -228,9 +229,7 @@ async fn pushes_of_one_layer_at_once_all_succeed_and_keep_one_object() {
     for pushed in futures_util::future::join_all(pushes).await {
         assert_eq!(pushed.unwrap(), sha256(&content));
     }
-    let objects = std::fs::read_dir(registry.store().join("objects")).unwrap();
-    let count: usize = objects.map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count()).sum();
-    assert_eq!(count, 1);
+    assert_eq!(registry.kept().objects("objects").await.len(), 1);
 }
 
 #[tokio::test]
@@ -263,11 +262,11 @@ async fn a_cancelled_upload_is_gone_with_its_bytes() {
     assert_eq!(cancel().await.unwrap().status(), StatusCode::NO_CONTENT);
     assert_eq!(client.get(&location).send().await.unwrap().status(), StatusCode::NOT_FOUND);
     assert_eq!(cancel().await.unwrap().status(), StatusCode::NOT_FOUND);
-    assert_eq!(sessions(&registry), 0);
+    assert_eq!(sessions(&registry).await, 0);
 }
 
-fn sessions(registry: &Registry) -> usize {
-    std::fs::read_dir(registry.store().join(".driver/uploads")).map_or(0, Iterator::count)
+async fn sessions(registry: &Registry) -> usize {
+    registry.kept().names(".driver/uploads").await.len()
 }
 
 #[tokio::test]
@@ -302,16 +301,28 @@ async fn a_client_that_breaks_off_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn abandoned_uploads_expire_and_their_space_comes_back() {
-    let config = "[uploads]\nttl = \"2s\"\nfinished_ttl = \"200ms\"\nsweep_every = \"200ms\"\n\
-                  [leases]\nwindow = \"400ms\"\ngrace = \"10s\"\n";
-    let registry = Registry::start_with_config(config).await;
+    // What takes longer than a window is refused.
+    let pace = Store::pace();
+    let config = format!(
+        "[uploads]\nttl = \"{}ms\"\nfinished_ttl = \"{}ms\"\nsweep_every = \"200ms\"\n\
+         [leases]\nwindow = \"{}ms\"\ngrace = \"{}ms\"\n",
+        2000 * pace,
+        200 * pace,
+        400 * pace,
+        10_000 * pace
+    );
+    let registry = Registry::start_with_config(&config).await;
     let client = registry.client();
     let abandoned = client.start_upload(REPOSITORY).await.unwrap();
     client.patch(&abandoned, 0, Bytes::from(vec![1; 1_000_000])).await.unwrap();
     let finished = client.push_blob(REPOSITORY, "finished").await.unwrap();
     let begin = std::time::Instant::now();
-    while sessions(&registry) > 0 {
-        assert!(begin.elapsed() < Duration::from_secs(10), "{} sessions are left", sessions(&registry));
+    loop {
+        let left = sessions(&registry).await;
+        if left == 0 {
+            break;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10) * pace, "{left} sessions are left");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(client.get(&abandoned).send().await.unwrap().status(), StatusCode::NOT_FOUND);

@@ -2,11 +2,12 @@
 //! downloads that the store serves itself, and what goes wrong.
 
 mod bad_input;
-mod bucket;
 mod check;
 mod kills;
 mod redirect;
 mod requests;
 mod several_cores;
+
+use longshore_end_to_end::bucket;
 
 const REPOSITORY: &str = "team/app";
