@@ -232,6 +232,10 @@ impl S3Hold {
         if found.is_of(&self.id) && found.size == size && (etag.is_none() || found.etag == etag) {
             return Ok(found);
         }
+        if found.is_of(&self.id) {
+            let message = format!("another writer finished upload {} with other bytes", self.id);
+            return Err(DriverError::new(Reason::Fenced, message));
+        }
         Err(DriverError::new(Reason::KeyExists, format!("there is another object at key {key}")))
     }
 
