@@ -41,9 +41,15 @@ impl Bucket {
 
     /// Another instance of the driver.
     pub fn driver(&self, name: &str) -> Driver {
+        self.driver_through(name, self.server.endpoint())
+    }
+
+    /// The same, with the server behind something at this URL.
+    pub fn driver_through(&self, name: &str, url: &str) -> Driver {
         let place = self.sockets.path().join(name);
         std::fs::create_dir(&place).expect("a directory for a socket");
-        let (command, endpoint) = driver_command(&self.server, &place, self.server.bucket());
+        let server = self.server.reached_at(url);
+        let (command, endpoint) = driver_command(&server, &place, server.bucket());
         let mut driver = Driver { command, process: None, endpoint };
         driver.start();
         driver
@@ -96,6 +102,10 @@ impl Driver {
 
     pub fn is_running(&self) -> bool {
         self.process.is_some()
+    }
+
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("a driver that runs")
     }
 
     pub fn kill(&mut self) {

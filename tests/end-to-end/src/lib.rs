@@ -10,6 +10,7 @@ pub mod docker_engine;
 pub mod figures;
 pub mod loop_disk;
 pub mod process;
+pub mod proxy;
 pub mod random;
 pub mod registry;
 pub mod report;

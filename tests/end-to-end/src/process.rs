@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const LOG_SHOWN: usize = 80;
 /// A log may stay open behind a process that has ended: a child of its holds it too.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// A SIGSTOP has reached every thread within this.
+const PAUSED: Duration = Duration::from_secs(60);
 
 pub struct Process {
     name: String,
@@ -69,6 +71,20 @@ impl Process {
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.await_end(Duration::from_secs(10));
+    }
+
+    /// SIGSTOP: its sockets stay open, and it does nothing until `resume`.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+        let begin = Instant::now();
+        while !crate::figures::is_stopped(self.id()) {
+            assert!(begin.elapsed() < PAUSED, "{} does not stop", self.name);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// A graceful stop.

@@ -17,11 +17,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::Method;
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::{figures, scratch};
+use crate::scratch;
 pub use access::{PAGE, S3Access, STORE};
 use port::Port;
 pub use signature::{Credentials, encode};
@@ -140,17 +139,11 @@ impl S3Server {
 
     /// Connections stay open and new ones are accepted by the kernel, but nothing is answered until `resume`.
     pub fn pause(&self) {
-        let process = self.front.running();
-        process.signal(Signal::STOP);
-        let begin = Instant::now();
-        while !figures::is_stopped(process.id()) {
-            assert!(begin.elapsed() < ANSWER, "{} does not stop", self.front.name);
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.front.running().pause();
     }
 
     pub fn resume(&self) {
-        self.front.running().signal(Signal::CONT);
+        self.front.running().resume();
     }
 
     /// What the server has been asked so far, in the order of its answers, the bucket's creation included. An entry is

@@ -47,6 +47,12 @@ impl S3Access {
         Some(Self::new(implementation, endpoint.to_owned()))
     }
 
+    /// The same bucket behind something that stands before the server.
+    #[must_use]
+    pub fn reached_at(&self, url: &str) -> Self {
+        Self { endpoint: url.to_owned(), ..self.clone() }
+    }
+
     pub fn implementation(&self) -> Implementation {
         self.implementation
     }

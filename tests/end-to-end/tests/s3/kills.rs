@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_end_to_end::servers::{Implementation, S3Server};
-use longshore_end_to_end::{Client, Random, Registry, figure, sha256};
+use longshore_end_to_end::{Client, Failure, Random, Registry, figure, sha256};
 use reqwest::{Method, StatusCode};
 
 use crate::REPOSITORY;
@@ -28,7 +28,7 @@ async fn kills_inside_a_patch_lose_nothing_that_was_acknowledged() {
         let hit = side.killed_inside_a_patch(number, &location, known, &blob, &mut random).await;
         inside += usize::from(hit);
         // Somebody else's core and driver know where it was.
-        let digest = go_on(&other.client(), &location, &blob, known).await;
+        let digest = go_on(&other.client(), &location, &blob, known).await.expect("the rest of the upload");
         let pulled = other.client().get_blob(REPOSITORY, &digest).await.expect("GET");
         assert_eq!(sha256(&pulled), digest, "kill {number}");
         side.start_again().await;
@@ -106,27 +106,32 @@ async fn durable_chunk(client: &Client, location: &str, blob: &Bytes, random: &m
 
 /// As a client does: asks where the session is, and again when a 416 says that it is elsewhere by now. A driver whose core
 /// died may still be making durable what it has.
-async fn go_on(client: &Client, location: &str, blob: &Bytes, acknowledged: u64) -> String {
+pub(crate) async fn go_on(
+    client: &Client,
+    location: &str,
+    blob: &Bytes,
+    acknowledged: u64,
+) -> Result<String, Failure> {
     let digest = sha256(blob);
     for _ in 0..5 {
-        let (location, durable) = client.upload_status(location).await.expect("GET of the session");
+        let (location, durable) = client.upload_status(location).await?;
         assert!(durable >= acknowledged, "{acknowledged} bytes were acknowledged, {durable} are left");
         let next = if durable < blob.len() as u64 {
             match client.patch(&location, durable, blob.slice(durable as usize..)).await {
                 Ok((next, _)) => next,
                 Err(failure) if failure.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => continue,
-                Err(failure) => panic!("PATCH of the rest: {failure}"),
+                Err(failure) => return Err(failure),
             }
         } else {
             location
         };
-        client.finish_upload(&next, &digest).await.expect("PUT");
-        return digest;
+        client.finish_upload(&next, &digest).await?;
+        return Ok(digest);
     }
     panic!("the session is never where it says that it is");
 }
 
-async fn no_multipart_upload_is_left(server: &S3Server) {
+pub(crate) async fn no_multipart_upload_is_left(server: &S3Server) {
     let target = format!("/{}?uploads", server.bucket());
     let answer = server.send(Method::GET, &target, Bytes::new()).await;
     let text = answer.text().await.expect("a listing");

@@ -4,9 +4,11 @@
 mod bad_input;
 mod check;
 mod kills;
+mod load;
 mod redirect;
 mod requests;
 mod several_cores;
+mod stale;
 
 use longshore_end_to_end::bucket;
 

@@ -1,0 +1,332 @@
+//! A writer that is stopped at any step of an upload, and wakes after another instance finished it: whatever it still does,
+//! not a byte of the committed object changes. It is stopped by SIGSTOP while a proxy holds one of its requests, before
+//! the server has it, in the middle of its body, or before its answer is back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use longshore_end_to_end::client::{expect, finish_path};
+use longshore_end_to_end::proxy::{HoldingProxy, Moment, Step};
+use longshore_end_to_end::servers::{Implementation, S3Server, encode};
+use longshore_end_to_end::{Client, Failure, Random, Registry, figure, sha256};
+use reqwest::{Method, StatusCode};
+use tokio::task::JoinHandle;
+
+use crate::REPOSITORY;
+use crate::bucket::{Bucket, Driver};
+use crate::kills::{go_on, no_multipart_upload_is_left};
+
+/// What a writer that woke may take to see that it is too late.
+const AWAKE: Duration = Duration::from_secs(60);
+/// A registry on a busy machine asks clients to come again, but not for so long.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Without a request for so long, it has done its worst.
+const REST: Duration = Duration::from_millis(100);
+/// One commit by PUT: bytes that are durable, and bytes that come with the end.
+const SMALL: [usize; 2] = [1000, 3000];
+/// Bytes in a record, parts, and parts that come with the end.
+const LARGE: [usize; 3] = [1000, 24 << 20, 16 << 20];
+/// A body that is smaller may come along with its head, and has no middle.
+const SPLIT: usize = 1 << 20;
+/// RGW keeps all of them in memory.
+const CASES_OF_A_SERVER: usize = 24;
+
+/// Where the writer is stopped.
+#[derive(Clone, Copy)]
+enum Steps {
+    /// At each request that writes something of the upload.
+    Writes,
+    /// At those alone that write to the object.
+    Object,
+    /// At the last of them.
+    Commit,
+    /// At every request, in every way.
+    #[cfg(feature = "full")]
+    All,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_writer_changes_no_byte_of_a_small_object_on_versitygw() {
+    stale_writers(Implementation::Versitygw, &SMALL, Steps::Writes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_writer_changes_no_byte_of_a_small_object_on_swift() {
+    stale_writers(Implementation::Swift, &SMALL, Steps::Writes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_writer_changes_no_byte_of_a_small_object_on_rgw() {
+    stale_writers(Implementation::Rgw, &SMALL, Steps::Writes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_writer_changes_no_byte_of_an_object_of_parts_on_versitygw() {
+    stale_writers(Implementation::Versitygw, &LARGE, Steps::Writes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_writer_changes_no_byte_of_an_object_of_parts_on_swift() {
+    stale_writers(Implementation::Swift, &LARGE, Steps::Commit).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_writer_changes_no_byte_of_an_object_of_parts_on_rgw() {
+    stale_writers(Implementation::Rgw, &LARGE, Steps::Object).await;
+}
+
+#[cfg(feature = "full")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_writer_changes_no_byte_whatever_request_to_versitygw_it_is_stopped_at() {
+    stale_writers(Implementation::Versitygw, &SMALL, Steps::All).await;
+    stale_writers(Implementation::Versitygw, &LARGE, Steps::All).await;
+}
+
+#[cfg(feature = "full")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_writer_changes_no_byte_whatever_request_to_swift_it_is_stopped_at() {
+    stale_writers(Implementation::Swift, &SMALL, Steps::All).await;
+    stale_writers(Implementation::Swift, &LARGE, Steps::All).await;
+}
+
+#[cfg(feature = "full")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_writer_changes_no_byte_whatever_request_to_rgw_it_is_stopped_at() {
+    stale_writers(Implementation::Rgw, &SMALL, Steps::All).await;
+    stale_writers(Implementation::Rgw, &LARGE, Steps::All).await;
+}
+
+async fn stale_writers(implementation: Implementation, chunks: &[usize], steps: Steps) {
+    let mut random = Random::announced(&format!("s3 stale writers on {implementation:?}"));
+    let mut scene = Scene::start(implementation).await;
+    let requests = scene.requests_of_an_upload(chunks, &mut random).await;
+    let mut cases = steps.among(&requests);
+    if chunks.iter().sum::<usize>() < SPLIT {
+        cases.retain(|(_, moment)| *moment != Moment::Body);
+    }
+    assert!(cases.len() > 4, "{requests:#?}");
+    for (done, (step, moment)) in cases.iter().enumerate() {
+        if done > 0 && done.is_multiple_of(CASES_OF_A_SERVER) {
+            scene.leaves_nothing().await;
+            scene = Scene::start(implementation).await;
+        }
+        scene.stopped_at(step, *moment, chunks, &mut random).await;
+    }
+    scene.leaves_nothing().await;
+    let (stops, requests) = (cases.len(), requests.len());
+    figure!(
+        "s3 stale writers on {implementation:?}: stopped {stops} times in an upload of {requests} requests"
+    );
+}
+
+impl Steps {
+    /// Requests, and how each is held.
+    fn among(self, requests: &[Step]) -> Vec<(Step, Moment)> {
+        let mut cases = Vec::new();
+        for step in requests {
+            let moments = [Moment::Request, Moment::Body, Moment::Answer].into_iter();
+            let chosen = moments.filter(|moment| self.include(&step.line, *moment));
+            cases.extend(chosen.map(|moment| (step.clone(), moment)));
+        }
+        cases
+    }
+
+    fn include(self, line: &str, moment: Moment) -> bool {
+        let is_part = line.contains("partNumber=");
+        if moment == Moment::Body && !is_part {
+            return false;
+        }
+        let is_write = !line.starts_with("GET ") && !line.starts_with("HEAD ");
+        let is_of_object = is_write && line.contains("/objects/");
+        match self {
+            // What a writer finds that wakes after the answer, one that wakes before the next request finds, too.
+            Self::Writes if line.contains("/.driver/uploads/") => is_write && moment == Moment::Request,
+            Self::Writes | Self::Object => is_of_object,
+            Self::Commit => is_of_object && (line.contains("partNumber=3") || line.contains("?uploadId=")),
+            #[cfg(feature = "full")]
+            Self::All => true,
+        }
+    }
+}
+
+/// The writer that is stopped, the first, and the one that goes on.
+struct Scene {
+    cores: [Registry; 2],
+    drivers: [Driver; 2],
+    proxy: HoldingProxy,
+    bucket: Bucket,
+}
+
+impl Scene {
+    async fn start(implementation: Implementation) -> Self {
+        let bucket = Bucket::start(implementation).await;
+        let proxy = HoldingProxy::before(bucket.server.endpoint(), ".driver/store-id").await;
+        let drivers = [bucket.driver_through("one", &proxy.url()), bucket.driver("two")];
+        // Its requests come at times of their own, and would be counted.
+        let no_sweeper = "[uploads]\nsweep_every = \"1h\"\n";
+        let cores = [drivers[0].core(no_sweeper).await, drivers[1].core("").await];
+        Self { cores, drivers, proxy, bucket }
+    }
+
+    /// Of one that nobody stops.
+    async fn requests_of_an_upload(&self, chunks: &[usize], random: &mut Random) -> Vec<Step> {
+        self.proxy.count();
+        let writer = Writer::start(self.cores[0].client(), chunks, random);
+        writer.task.await.expect("no panic").expect("an upload that nobody stops");
+        self.proxy.steps()
+    }
+
+    /// Once the sessions are ended.
+    async fn leaves_nothing(&self) {
+        self.drivers[1].end_all_uploads().await;
+        no_multipart_upload_is_left(&self.bucket.server).await;
+    }
+
+    async fn stopped_at(&self, step: &Step, moment: Moment, chunks: &[usize], random: &mut Random) {
+        let told = format!("{moment:?} of {step:?}");
+        let _told = Told(&told);
+        self.proxy.hold(step, moment);
+        let mut writer = Writer::start(self.cores[0].client(), chunks, random);
+        tokio::select! {
+            () = self.proxy.held() => {}
+            ended = &mut writer.task => panic!("the request did not come: {ended:?}"),
+        }
+        self.drivers[0].process().pause();
+        let there = self.cores[1].client();
+        let longer = random.below(2) == 0;
+        let digest = writer.finished_elsewhere(&there, longer).await;
+        let committed = objects_of(&self.bucket.server, &digest).await;
+        assert!(!committed.is_empty());
+
+        self.drivers[0].process().resume();
+        self.proxy.release();
+        let outcome = tokio::time::timeout(AWAKE, writer.task).await;
+        let outcome = outcome.expect("an answer to the writer that woke").expect("no panic");
+        self.proxy.rests(REST).await;
+        assert_eq!(objects_of(&self.bucket.server, &digest).await, committed);
+        self.cores[0].await_ready(AWAKE).await;
+        let mut acknowledged = vec![digest];
+        match outcome {
+            Ok(()) => acknowledged.push(sha256(&writer.content)),
+            // It is told that it is too late, or to ask again.
+            Err(failure) => {
+                assert_ne!(failure.status(), Some(StatusCode::INTERNAL_SERVER_ERROR), "{failure}");
+            }
+        }
+        for (core, digest) in
+            self.cores.iter().flat_map(|core| acknowledged.iter().map(move |digest| (core, digest)))
+        {
+            let pulled = patiently(async || core.client().get_blob(REPOSITORY, digest).await).await;
+            assert_eq!(sha256(&pulled), *digest);
+        }
+    }
+}
+
+/// What a client gets that asks again after a 503.
+async fn patiently<T>(ask: impl AsyncFn() -> Result<T, Failure>) -> T {
+    let begin = Instant::now();
+    loop {
+        match ask().await {
+            Ok(done) => return done,
+            Err(failure) => {
+                let again =
+                    failure.status() == Some(StatusCode::SERVICE_UNAVAILABLE) && begin.elapsed() < PATIENCE;
+                assert!(again, "{failure}");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+/// Says which step it was when the test fails.
+struct Told<'a>(&'a str);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            figure!("the writer was stopped at: {}", self.0);
+        }
+    }
+}
+
+/// A client at the first core, in the middle of an upload.
+struct Writer {
+    content: Bytes,
+    location: Arc<Mutex<Option<String>>>,
+    task: JoinHandle<Result<(), Failure>>,
+}
+
+impl Writer {
+    fn start(client: Client, chunks: &[usize], random: &mut Random) -> Self {
+        let content = Bytes::from(random.bytes(chunks.iter().sum()));
+        let location = Arc::default();
+        let task = tokio::spawn(upload(client, content.clone(), chunks.to_vec(), Arc::clone(&location)));
+        Self { content, location, task }
+    }
+
+    /// By a client that goes on at what is durable, with other bytes than this one; gives the digest. What the session
+    /// says is the truth: if all is durable, there is only the end of this writer's own upload to be asked for.
+    async fn finished_elsewhere(&self, client: &Client, longer: bool) -> String {
+        let location = self.location.lock().expect("no panic").clone();
+        let Some(location) = location else {
+            // The first answer is not there yet: nobody else can know of the upload.
+            let other = altered(&self.content, 0, longer);
+            return patiently(|| client.push_blob(REPOSITORY, other.clone())).await;
+        };
+        let (_, durable) = patiently(|| client.upload_status(&location)).await;
+        let other = altered(&self.content, durable as usize, longer);
+        patiently(|| go_on(client, &location, &other, durable)).await
+    }
+}
+
+/// The last chunk comes with the end.
+async fn upload(
+    client: Client,
+    content: Bytes,
+    chunks: Vec<usize>,
+    known: Arc<Mutex<Option<String>>>,
+) -> Result<(), Failure> {
+    let mut location = client.start_upload(REPOSITORY).await?;
+    *known.lock().expect("no panic") = Some(location.clone());
+    let (mut rest, mut offset) = (content.clone(), 0);
+    for size in &chunks[..chunks.len() - 1] {
+        (location, offset) = client.patch(&location, offset, rest.split_to(*size)).await?;
+    }
+    let end =
+        client.request(Method::PUT, &finish_path(&location, &sha256(&content))).body(rest).send().await?;
+    expect(StatusCode::CREATED, "PUT", end).await.map(drop)
+}
+
+/// Other bytes from an offset on, or also more of them.
+fn altered(content: &Bytes, from: usize, longer: bool) -> Bytes {
+    let mut altered = content.to_vec();
+    for byte in &mut altered[from..] {
+        *byte ^= 0xff;
+    }
+    if from < content.len() && longer {
+        altered.extend_from_slice(b"and more");
+    }
+    altered.into()
+}
+
+/// What the bucket says of the objects of a blob: etag, metadata and digest, by their keys.
+async fn objects_of(server: &S3Server, digest: &str) -> BTreeMap<String, Vec<String>> {
+    let links = format!("repositories/{REPOSITORY}/_blobs/{}/", digest.replace(':', "/"));
+    let mut objects = BTreeMap::new();
+    for link in server.keys(&links).await {
+        let id = link[links.len()..].split('.').next().expect("an object's id");
+        let key = format!("objects/{}/{id}", &id[..2]);
+        let target = format!("/{}/{}", server.bucket(), encode(&key, true));
+        let answer = server.send(Method::GET, &target, Bytes::new()).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{key}");
+        let told = answer.headers().iter().map(|(name, value)| format!("{name}: {value:?}"));
+        let mut told: Vec<_> =
+            told.filter(|line| line.starts_with("etag") || line.starts_with("x-amz-meta-")).collect();
+        told.sort();
+        told.push(sha256(&answer.bytes().await.expect("a whole object")));
+        objects.insert(key, told);
+    }
+    objects
+}
