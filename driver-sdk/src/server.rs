@@ -381,12 +381,26 @@ type NoStream<T> = futures_util::stream::Pending<std::result::Result<T, Status>>
 fn outcome(deleted: Result<bool>) -> v1::delete_response::Outcome {
     match deleted {
         Ok(existed) => v1::delete_response::Outcome { existed, code: 0, reason: String::new() },
-        Err(error) => v1::delete_response::Outcome {
-            existed: false,
-            code: wire::code(error.reason()) as i32,
-            reason: error.reason().as_str().to_owned(),
-        },
+        Err(error) => {
+            if !is_the_callers(error.reason()) {
+                // An outcome carries the reason alone: what happened is said here or nowhere.
+                tracing::warn!(%error, "a key can't be deleted");
+            }
+            v1::delete_response::Outcome {
+                existed: false,
+                code: wire::code(error.reason()) as i32,
+                reason: error.reason().as_str().to_owned(),
+            }
+        }
     }
+}
+
+/// Refused for what was asked, not for what the backend did.
+fn is_the_callers(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::PreconditionFailed | Reason::InvalidKey | Reason::NotSupported | Reason::RequestNotUnderstood
+    )
 }
 
 /// The generated server is behind [`Streams`], which answers both streams itself.

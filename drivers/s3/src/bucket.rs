@@ -4,7 +4,9 @@
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
@@ -14,17 +16,21 @@ use aws_sdk_s3::types::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::{StreamExt as _, stream};
 use longshore_driver_sdk::{DriverError, Reason, Result, SignRequest, SignedUrl, UploadId};
 
 use crate::body::Content;
 use crate::client::{self, Clients};
 use crate::config::{Config, Encryption};
+use crate::credentials::Current;
 use crate::failure::{self, Failure};
 
 /// Which upload session made an object: so that a commit whose answer was lost is known again.
 const MADE_BY: &str = "longshore-upload";
 /// A request takes so many keys.
 pub(crate) const BATCH: usize = 1000;
+/// Where each takes one of its own.
+const AT_ONCE: usize = 16;
 
 /// versitygw removes folders that a deletion leaves empty, and if a new object needs one at that moment, it says that the
 /// object's own name is a folder's. Asked again, it makes the folders again; where the name is a folder's, it is so each time.
@@ -95,6 +101,7 @@ pub(crate) struct Part {
 pub(crate) struct Bucket {
     inner: Client,
     public: Client,
+    credentials: Current,
     name: String,
     prefix: String,
     storage_class: Option<StorageClass>,
@@ -109,6 +116,7 @@ impl Bucket {
         Self {
             inner: clients.inner,
             public: clients.public,
+            credentials: clients.credentials,
             name: config.bucket.clone(),
             prefix: config.prefix(),
             storage_class: config.storage_class.as_deref().map(StorageClass::from),
@@ -128,6 +136,18 @@ impl Bucket {
     /// With a key of KMS they are something else, and differ for equal bytes.
     pub(crate) fn etags_are_md5(&self) -> bool {
         self.encryption != Some(ServerSideEncryption::AwsKms)
+    }
+
+    /// Why a request failed. Who is refused looks for other credentials.
+    fn failure<E>(&self, what: &str, error: &SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let failure = failure::of(what, error);
+        if failure.is_about_credentials() {
+            self.credentials.refused();
+        }
+        failure
     }
 
     fn key(&self, name: &str) -> String {
@@ -157,9 +177,18 @@ impl Bucket {
             })),
             Err(error) => {
                 let what = format!("HEAD {name}");
-                Err(failure::of(&what, &error).into_error(&what))
+                Err(self.failure(&what, &error).into_error(&what))
             }
         }
+    }
+
+    /// Whether an object lies as `sse` wants it: RGW 16 takes `AES256`, and encrypts nothing.
+    pub(crate) async fn is_encrypted(&self, name: &str) -> Result<bool> {
+        let Some(wanted) = &self.encryption else { return Ok(true) };
+        let sent = self.inner.head_object().bucket(&self.name).key(self.key(name)).send().await;
+        let what = format!("HEAD {name}");
+        let answer = sent.map_err(|error| self.failure(&what, &error).into_error(&what))?;
+        Ok(answer.server_side_encryption() == Some(wanted))
     }
 
     /// Bytes from an offset, at most so many; all of them without either.
@@ -177,7 +206,7 @@ impl Bucket {
     async fn get_range(&self, name: &str, range: Option<String>) -> Outcome<Got> {
         let request = self.inner.get_object().bucket(&self.name).key(self.key(name));
         let sent = request.set_range(range).send().await;
-        let answer = sent.map_err(|error| failure::of(&format!("GET {name}"), &error))?;
+        let answer = sent.map_err(|error| self.failure(&format!("GET {name}"), &error))?;
         let found = Found {
             size: whole_size(&answer),
             etag: etag(answer.e_tag()),
@@ -234,7 +263,7 @@ impl Bucket {
             patience = patience.retry_config(RetryConfig::disabled());
         }
         let sent = request.customize().disable_payload_signing().config_override(patience).send().await;
-        let answer = sent.map_err(|error| failure::of(&what, &error))?;
+        let answer = sent.map_err(|error| self.failure(&what, &error))?;
         Ok(Found {
             size,
             etag: etag(answer.e_tag()),
@@ -248,17 +277,38 @@ impl Bucket {
         let request = self.inner.put_object().bucket(&self.name).key(self.key(name));
         let request = request.checksum_crc32_c(BASE64.encode(sum.to_be_bytes()));
         let sent = request.body(ByteStream::from_static(text.as_bytes())).send().await;
-        sent.map(drop).map_err(|error| failure::of(&format!("PUT {name}"), &error))
+        sent.map(drop).map_err(|error| self.failure(&format!("PUT {name}"), &error))
     }
 
     pub(crate) async fn delete(&self, name: &str, if_match: Option<&str>) -> Outcome<()> {
         let request = self.inner.delete_object().bucket(&self.name).key(self.key(name));
         let sent = request.set_if_match(if_match.map(str::to_owned)).send().await;
-        sent.map(drop).map_err(|error| failure::of(&format!("DELETE {name}"), &error))
+        sent.map(drop).map_err(|error| self.failure(&format!("DELETE {name}"), &error))
     }
 
-    /// Deletes up to [`BATCH`] names by one request; what can't be deleted comes back.
+    /// Deletes up to [`BATCH`] names, by one request where that may be; what can't be deleted comes back.
     pub(crate) async fn delete_all(&self, names: &[String]) -> Result<Vec<(String, DriverError)>> {
+        match self.delete_batch(names).await {
+            // RGW asks a policy about the bucket then, and not about its objects.
+            Err(error) if error.reason() == Reason::BackendCredentials => Ok(self.delete_each(names).await),
+            outcome => outcome,
+        }
+    }
+
+    async fn delete_each(&self, names: &[String]) -> Vec<(String, DriverError)> {
+        let deletes = stream::iter(names.to_vec()).map(|name| async move {
+            match self.delete(&name, None).await {
+                Ok(()) | Err(Failure::Absent) => None,
+                Err(other) => {
+                    let error = other.into_error(&format!("DELETE {name}"));
+                    Some((name, error))
+                }
+            }
+        });
+        deletes.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await
+    }
+
+    async fn delete_batch(&self, names: &[String]) -> Result<Vec<(String, DriverError)>> {
         let what = format!("DELETE of {} objects", names.len());
         let failed = |error: aws_sdk_s3::error::BuildError| {
             DriverError::new(Reason::DriverBug, format!("{what}: {error}"))
@@ -280,22 +330,16 @@ impl Bucket {
             .interceptor(Md5OfBody)
             .send()
             .await;
-        let answer = sent.map_err(|error| failure::of(&what, &error).into_error(&what))?;
+        let answer = sent.map_err(|error| self.failure(&what, &error).into_error(&what))?;
         let refused = answer.errors().iter().filter_map(|error| {
             let name = error.key()?.strip_prefix(&self.prefix)?.to_owned();
-            let text = format!(
-                "DELETE {name}: {}: {}",
-                error.code().unwrap_or_default(),
-                error.message().unwrap_or_default()
-            );
-            let reason = match error.code() {
-                Some("AccessDenied") => Reason::BackendCredentials,
-                Some("SlowDown") => Reason::RateLimited,
-                _ => Reason::BackendUnavailable,
-            };
-            Some((name, DriverError::new(reason, text)))
+            let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+            match failure::of_one(&format!("DELETE {name}"), code, message) {
+                Failure::Absent => None,
+                other => Some((name.clone(), other.into_error(&format!("DELETE {name}")))),
+            }
         });
-        Ok(refused.filter(|(_, error)| !error.message().contains("NoSuchKey")).collect())
+        Ok(refused.collect())
     }
 
     /// Names below a prefix that sort behind a text; one level of them, or all.
@@ -318,7 +362,7 @@ impl Bucket {
             .send()
             .await;
         let what = format!("LIST {prefix}");
-        let answer = sent.map_err(|error| match failure::of(&what, &error) {
+        let answer = sent.map_err(|error| match self.failure(&what, &error) {
             // Some servers call a bucket that is not there so.
             Failure::Absent => {
                 DriverError::new(Reason::BackendUnavailable, format!("{what}: the bucket does not exist"))
@@ -356,7 +400,7 @@ impl Bucket {
         if let Some(upload) = more.made_by {
             request = request.metadata(MADE_BY, upload);
         }
-        let answer = request.send().await.map_err(|error| failure::of(&what, &error).into_error(&what))?;
+        let answer = request.send().await.map_err(|error| self.failure(&what, &error).into_error(&what))?;
         let none = || DriverError::new(Reason::DriverBug, format!("{what}: the server gave no upload id"));
         answer.upload_id().map(str::to_owned).ok_or_else(none)
     }
@@ -384,7 +428,7 @@ impl Bucket {
             .body(content.stream());
         let patience = client::patience(size);
         let sent = request.customize().disable_payload_signing().config_override(patience).send().await;
-        let answer = sent.map_err(|error| failure::of(&what, &error))?;
+        let answer = sent.map_err(|error| self.failure(&what, &error))?;
         let none = || {
             Failure::Other(DriverError::new(Reason::DriverBug, format!("{what}: the server gave no ETag")))
         };
@@ -417,7 +461,8 @@ impl Bucket {
             .set_if_none_match((*guard == Guard::IfAbsent).then(|| "*".to_owned()));
         let patience = client::patience(client::ASSEMBLY);
         let sent = request.customize().config_override(patience).send().await;
-        let answer = sent.map_err(|error| failure::of(&format!("CompleteMultipartUpload {name}"), &error))?;
+        let answer =
+            sent.map_err(|error| self.failure(&format!("CompleteMultipartUpload {name}"), &error))?;
         Ok(etag(answer.e_tag()))
     }
 
@@ -428,7 +473,7 @@ impl Bucket {
             Ok(_) => Ok(()),
             Err(error) => {
                 let what = format!("AbortMultipartUpload {name}");
-                match failure::of(&what, &error) {
+                match self.failure(&what, &error) {
                     Failure::NoUpload | Failure::Absent => Ok(()),
                     other => Err(other.into_error(&what)),
                 }
@@ -441,7 +486,7 @@ impl Bucket {
         let key = self.key(name);
         let sent = self.inner.list_multipart_uploads().bucket(&self.name).prefix(&key).send().await;
         let what = format!("ListMultipartUploads {name}");
-        let answer = sent.map_err(|error| failure::of(&what, &error).into_error(&what))?;
+        let answer = sent.map_err(|error| self.failure(&what, &error).into_error(&what))?;
         let uploads = answer.uploads().iter().filter(|upload| upload.key() == Some(&key));
         Ok(uploads.filter_map(|upload| upload.upload_id().map(str::to_owned)).collect())
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::Region;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -13,6 +13,7 @@ use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider:
 use longshore_driver_sdk::{DriverError, Reason, Result};
 
 use crate::config::Config;
+use crate::credentials::{Current, Source};
 
 /// One attempt at a request that carries no large body: a core waits 3 s for the whole call.
 const ATTEMPT: Duration = Duration::from_millis(2500);
@@ -35,15 +36,17 @@ const USUAL_REGION: &str = "us-east-1";
 pub(crate) struct Clients {
     pub(crate) inner: Client,
     pub(crate) public: Client,
+    /// Both sign with these.
+    pub(crate) credentials: Current,
 }
 
 pub(crate) async fn open(config: &Config) -> Result<Clients> {
-    let http = http(config)?;
-    let base = base(config, http).await?;
+    let source = Source { http: http(config)?, profile: config.profile.clone(), region: region(config) };
+    let (base, credentials) = base(source).await?;
     let inner = Client::from_conf(endpoint(base.clone(), config.endpoint.as_deref(), config).build());
     let outside = config.public_endpoint.as_deref().or(config.endpoint.as_deref());
     let public = Client::from_conf(endpoint(base, outside, config).build());
-    Ok(Clients { inner, public })
+    Ok(Clients { inner, public, credentials })
 }
 
 /// What a request may take that carries so many bytes, or that the server may think over; and how often it is sent.
@@ -76,30 +79,28 @@ fn endpoint(
     }
 }
 
-async fn base(config: &Config, http: SharedHttpClient) -> Result<aws_sdk_s3::config::Builder> {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
-    if let Some(profile) = &config.profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(region) = region(config) {
-        loader = loader.region(region);
-    }
-    let found = loader.load().await;
-    if found.region().is_none() {
+async fn base(mut source: Source) -> Result<(aws_sdk_s3::config::Builder, Current)> {
+    let found = source.loader().load().await;
+    source.region = found.region().cloned();
+    if source.region.is_none() {
         return Err(DriverError::new(
             Reason::RequestNotUnderstood,
             "no region is known; set region=NAME, AWS_REGION, or the profile's region",
         ));
     }
+    let credentials = Current::new(source);
     let timeouts =
         TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
-    Ok(aws_sdk_s3::config::Builder::from(&found)
-        .identity_cache(IdentityCache::lazy().build())
+    let builder = aws_sdk_s3::config::Builder::from(&found)
+        .credentials_provider(credentials.clone())
+        // They are kept there.
+        .identity_cache(IdentityCache::no_cache())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         // What is worth a checksum gets one here, by its content: many servers refuse the SDK's trailers.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired))
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    Ok((builder, credentials))
 }
 
 /// `None`: where the SDK looks for it. It would ask the instance last, which takes a second where there is none, and a

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use longshore_driver_sdk::{DriverError, Reason};
@@ -30,6 +31,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The server does not take who asks.
+    pub(crate) fn is_about_credentials(&self) -> bool {
+        matches!(self, Self::Other(error) if error.reason() == Reason::BackendCredentials)
+    }
+
     /// For a request after which none of the special outcomes can be.
     pub(crate) fn into_error(self, what: &str) -> DriverError {
         let say = |reason, text: &str| DriverError::new(reason, format!("{what}: {text}"));
@@ -58,7 +64,10 @@ where
                 code: failure.code().unwrap_or_default(),
                 message: failure.message().unwrap_or_default(),
                 retry_after: retry_after(response),
-                region: response.headers().get("x-amz-bucket-region"),
+                region: response
+                    .headers()
+                    .get("x-amz-bucket-region")
+                    .or_else(|| expected_region(failure.message()?)),
             };
             answer.classify(what)
         }
@@ -70,36 +79,45 @@ where
             Reason::BackendCredentials,
             format!("{what}: the request can't be made: {}", chain(error)),
         )),
-        _ => {
-            let text = chain(error);
-            let reason = if is_about_credentials(&text) {
-                Reason::BackendCredentials
-            } else {
-                Reason::BackendUnavailable
-            };
-            Failure::Other(
-                DriverError::new(reason, format!("{what}: the S3 server can't be reached: {text}"))
-                    .with_unknown_outcome(),
-            )
-        }
+        _ => Failure::Other(unsent(what, error).with_unknown_outcome()),
     }
 }
 
-/// The SDK reports missing credentials as a failed dispatch.
-fn is_about_credentials(text: &str) -> bool {
-    text.contains("credentials provider")
-        || text.contains("CredentialsNotLoaded")
-        || text.contains("no providers in chain")
+/// Classifies what a batch says of one of its keys, which has no status of its own.
+pub(crate) fn of_one(what: &str, code: &str, message: &str) -> Failure {
+    let status = if code == "AccessDenied" { 403 } else { 500 };
+    Answer { status, code, message, retry_after: None, region: None }.classify(what)
+}
+
+/// Nothing was sent, or nothing came back.
+fn unsent<E: std::error::Error + 'static>(what: &str, error: &E) -> DriverError {
+    let text = chain(error);
+    // The SDK reports missing credentials as a failed dispatch.
+    if causes(error).any(|cause| cause.is::<CredentialsError>()) {
+        let message = format!("{what}: {NO_CREDENTIALS} ({text})");
+        return DriverError::new(Reason::BackendCredentials, message);
+    }
+    let message = if UNTRUSTED.iter().any(|word| text.contains(word)) {
+        format!("{what}: {UNTRUSTED_HINT} ({text})")
+    } else {
+        format!("{what}: the S3 server can't be reached: {text}")
+    };
+    DriverError::new(Reason::BackendUnavailable, message)
+}
+
+const NO_CREDENTIALS: &str = "there are no credentials; mend or renew the credentials";
+const UNTRUSTED_HINT: &str =
+    "the S3 server's certificate is signed by nobody who is trusted; name its CA with `ca_file`";
+/// In the words of rustls; the second where a CA of the same name is trusted.
+const UNTRUSTED: [&str; 2] = ["UnknownIssuer", "BadSignature"];
+
+fn causes<E: std::error::Error>(error: &E) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |cause| cause.source())
 }
 
 /// The causes, without those that say nothing.
 fn chain<E: std::error::Error>(error: &E) -> String {
-    let mut causes: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
+    let mut causes: Vec<String> = causes(error).map(ToString::to_string).collect();
     causes.dedup();
     let telling = causes.iter().filter(|cause| !matches!(cause.as_str(), "dispatch failure" | "io error"));
     let text = telling.map(String::as_str).collect::<Vec<_>>().join(": ");
@@ -111,6 +129,12 @@ fn retry_after(response: &HttpResponse) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(Duration::from_secs(60)))
 }
 
+/// From `... the region 'A' is wrong; expecting 'B'`: not every answer has the header.
+fn expected_region(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("is wrong; expecting ")?;
+    rest.split(['\'', '"']).find(|text| !text.is_empty())
+}
+
 /// Refusals that mean one thing, by their codes or, where a server sends none, by their status.
 struct Row {
     codes: &'static [&'static str],
@@ -118,6 +142,8 @@ struct Row {
     reason: Reason,
     text: &'static str,
 }
+
+const NO_KMS_KEY: &str = "KMS.NotFoundException";
 
 const TABLE: &[Row] = &[
     Row {
@@ -152,7 +178,7 @@ const TABLE: &[Row] = &[
         codes: &["ExpiredToken", "TokenRefreshRequired", "InvalidToken", "ExpiredTokenException"],
         statuses: &[],
         reason: Reason::BackendCredentials,
-        text: "the credentials have expired; renew them",
+        text: "the session's token is bad or has expired; renew the credentials",
     },
     Row {
         codes: &["InvalidAccessKeyId", "XAdminUserNotFound"],
@@ -182,6 +208,25 @@ const TABLE: &[Row] = &[
         statuses: &[301, 307],
         reason: Reason::BackendUnavailable,
         text: "the bucket is in another region; mend `region`",
+    },
+    Row {
+        codes: &[NO_KMS_KEY, "KMS.DisabledException", "KMS.KMSInvalidStateException"],
+        statuses: &[],
+        reason: Reason::BackendUnavailable,
+        text: "the server can't use this key of KMS; mend `sse_kms_key`",
+    },
+    Row {
+        // RGW says no more of a storage class that it has not.
+        codes: &["InvalidArgument"],
+        statuses: &[],
+        reason: Reason::NotSupported,
+        text: "the server does not take an argument; mend `storage_class` and `sse`",
+    },
+    Row {
+        codes: &["InvalidStorageClass"],
+        statuses: &[],
+        reason: Reason::BackendUnavailable,
+        text: "the server has no such storage class; mend `storage_class`",
     },
     Row {
         codes: &["QuotaExceeded", "XMinioAdminBucketQuotaExceeded"],
@@ -248,7 +293,9 @@ impl Answer<'_> {
     }
 
     fn other(&self, what: &str) -> DriverError {
-        let by_code = TABLE.iter().find(|row| row.codes.contains(&self.code));
+        // RGW calls it an unknown access key.
+        let code = if self.message.contains("kms-keyid") { NO_KMS_KEY } else { self.code };
+        let by_code = TABLE.iter().find(|row| row.codes.contains(&code));
         let by_status = || TABLE.iter().find(|row| row.statuses.contains(&self.status));
         let (reason, text) = match by_code.or_else(by_status) {
             Some(row) => (row.reason, row.text),
@@ -267,9 +314,11 @@ impl Answer<'_> {
         }
     }
 
+    /// A server that says by a code that it is too busy did nothing; a status alone may come from a proxy that gave up.
     fn error(&self, reason: Reason, what: &str, text: &str) -> DriverError {
         let error = DriverError::new(reason, format!("{what}: {text} ({})", self.quoted()));
-        if self.status >= 500 { error.with_unknown_outcome() } else { error }
+        let is_certain = reason == Reason::RateLimited && !self.code.is_empty();
+        if self.status >= 500 && !is_certain { error.with_unknown_outcome() } else { error }
     }
 
     fn quoted(&self) -> String {
@@ -301,6 +350,8 @@ mod tests {
             (403, "", Reason::BackendCredentials),
             (403, "RequestTimeTooSkewed", Reason::BackendCredentials),
             (400, "ExpiredToken", Reason::BackendCredentials),
+            (400, "KMS.NotFoundException", Reason::BackendUnavailable),
+            (400, "InvalidStorageClass", Reason::BackendUnavailable),
             (301, "PermanentRedirect", Reason::BackendUnavailable),
             (503, "SlowDown", Reason::RateLimited),
             (503, "", Reason::RateLimited),
@@ -314,6 +365,40 @@ mod tests {
         ] {
             assert_eq!(reason(status, code), expected, "{status} {code}");
         }
+    }
+
+    #[test]
+    fn the_documentation_has_each_line_that_an_operator_mends() {
+        let table = include_str!("../../../docs/drivers/s3.md");
+        let mended = TABLE.iter().filter(|row| {
+            row.text.contains("mend") || row.text.contains("renew") || row.reason == Reason::RateLimited
+        });
+        for row in mended {
+            let line = format!("| {}: ... {}", row.reason.as_str(), row.text);
+            assert!(table.contains(&line), "{line}");
+        }
+        for text in [NO_CREDENTIALS, UNTRUSTED_HINT] {
+            assert!(table.contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_region_is_found_in_the_words_of_the_server() {
+        for quote in ['\'', '"'] {
+            let message = format!("the region {quote}a{quote} is wrong; expecting {quote}eu-west-1{quote}");
+            assert_eq!(expected_region(&message), Some("eu-west-1"));
+        }
+        assert_eq!(expected_region("Access Denied"), None);
+    }
+
+    #[test]
+    fn what_a_busy_server_names_by_a_code_had_no_effect() {
+        let busy = |code| {
+            let answer = Answer { status: 503, code, message: "", retry_after: None, region: None };
+            answer.classify("PUT k").into_error("PUT k").is_outcome_unknown()
+        };
+        assert!(!busy("SlowDown"));
+        assert!(busy(""), "a proxy that gave up knows nothing of what the server did");
     }
 
     #[test]

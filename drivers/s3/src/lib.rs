@@ -7,6 +7,7 @@ mod body;
 mod bucket;
 mod client;
 pub mod config;
+mod credentials;
 pub mod driver;
 mod failure;
 mod listing;

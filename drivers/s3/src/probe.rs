@@ -101,7 +101,13 @@ impl Probe<'_> {
                 format!("{name} was written and is not there to be read; is there a cache in between?"),
             ));
         }
-        self.bucket.delete(&name, None).await.map_err(|failure| failure.into_error("a first delete"))
+        let is_encrypted = self.bucket.is_encrypted(&name).await?;
+        self.bucket.delete(&name, None).await.map_err(|failure| failure.into_error("a first delete"))?;
+        if is_encrypted {
+            return Ok(());
+        }
+        let message = "the server takes `sse` and does not encrypt; leave it out, or have the server mended";
+        Err(DriverError::new(Reason::NotSupported, message))
     }
 
     async fn puts_if_absent(&self) -> Result<bool> {
