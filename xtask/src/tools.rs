@@ -24,6 +24,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("tar", "tar"),
     ("strace", "strace"),
+    ("faketime", "faketime"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
     ("umount", "mount"),

@@ -35,6 +35,11 @@ impl Authority {
         self.file("ca.pem")
     }
 
+    /// What `issue` wrote: the certificate, and its key.
+    pub fn issued(&self) -> (PathBuf, PathBuf) {
+        (self.file("server.pem"), self.file("server.key"))
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -59,11 +64,8 @@ impl Authority {
 
     /// The section of the configuration.
     pub fn tls(&self) -> String {
-        format!(
-            "[tls]\ncertificate = {:?}\nkey = {:?}\nreload_every = '100ms'\n",
-            self.file("server.pem"),
-            self.file("server.key")
-        )
+        let (certificate, key) = self.issued();
+        format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\nreload_every = '100ms'\n")
     }
 }
 

@@ -4,17 +4,21 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use bytes::Bytes;
 use longshore_driver_sdk::client::{Deadlines, Remote, RemoteDriver};
 use longshore_driver_sdk::endpoint::TrustedPeer;
 use longshore_driver_sdk::{Driver as _, Fence, Key, SignRequest, SignedUrl, UploadQuery};
+use reqwest::Method;
 use tempfile::TempDir;
 
 use crate::process::run_command;
 use crate::registry::{CORE, START};
-use crate::servers::{Implementation, S3Access, S3Server};
+use crate::servers::{Implementation, Options, S3Access, S3Server};
 use crate::{Process, Registry, scratch};
 
 const S3_DRIVER: &str = "longshore-driver-s3";
+/// In the driver's log when it does.
+pub const IT_SERVES: &str = "this is what the server enforces";
 /// Two CPUs may have three servers and a dozen drivers to start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -33,26 +37,50 @@ pub struct Driver {
 
 impl Bucket {
     pub async fn start(implementation: Implementation) -> Self {
-        let server = S3Server::start(implementation).await;
+        Self::start_with(implementation, Options::default(), &[]).await
+    }
+
+    /// A server with options, and settings for the driver that initialises the store.
+    pub async fn start_with(implementation: Implementation, options: Options, settings: &[&str]) -> Self {
+        let server = S3Server::start_with(implementation, options).await;
         let bucket = Self { server, sockets: scratch::socket_directory() };
-        init(&bucket.driver("init").endpoint);
+        let driver = bucket.driver_with("init", |command| {
+            command.args(settings);
+        });
+        driver.init();
         bucket
     }
 
     /// Another instance of the driver.
     pub fn driver(&self, name: &str) -> Driver {
-        self.driver_through(name, self.server.endpoint())
+        self.driver_with(name, |_| ())
     }
 
-    /// The same, with the server behind something at this URL.
-    pub fn driver_through(&self, name: &str, url: &str) -> Driver {
-        let place = self.sockets.path().join(name);
-        std::fs::create_dir(&place).expect("a directory for a socket");
-        let server = self.server.reached_at(url);
-        let (command, endpoint) = driver_command(&server, &place, server.bucket());
-        let mut driver = Driver { command, process: None, endpoint };
+    /// The same, with arguments and an environment of the test's own.
+    pub fn driver_with(&self, name: &str, adjust: impl FnOnce(&mut Command)) -> Driver {
+        let mut driver = self.new_driver(name, adjust);
         driver.start();
         driver
+    }
+
+    /// It does not run yet.
+    pub fn new_driver(&self, name: &str, adjust: impl FnOnce(&mut Command)) -> Driver {
+        self.new_driver_of(&self.server, name, adjust)
+    }
+
+    /// With the server behind something at this URL.
+    pub fn driver_through(&self, name: &str, url: &str) -> Driver {
+        let mut driver = self.new_driver_of(&self.server.reached_at(url), name, |_| ());
+        driver.start();
+        driver
+    }
+
+    fn new_driver_of(&self, server: &S3Access, name: &str, adjust: impl FnOnce(&mut Command)) -> Driver {
+        let place = self.sockets.path().join(name);
+        std::fs::create_dir_all(&place).expect("a directory for a socket");
+        let (mut command, endpoint) = driver_command(server, &place, server.bucket());
+        adjust(&mut command);
+        Driver { command, process: None, endpoint }
     }
 
     pub fn sockets(&self) -> &Path {
@@ -81,7 +109,7 @@ pub(crate) fn driver_command_at(server: &S3Access, endpoint: &str, bucket: &str)
 /// Returns when the driver knows what the server can do.
 pub(crate) fn started(command: &mut Command) -> Process {
     let process = Process::spawn(S3_DRIVER, command);
-    process.await_line("this is what the server enforces", PATIENCE);
+    process.await_line(IT_SERVES, PATIENCE);
     process
 }
 
@@ -97,7 +125,28 @@ impl Driver {
 
     /// Returns when it knows what the server can do.
     pub fn start(&mut self) {
-        self.process = Some(started(&mut self.command));
+        self.spawn();
+        self.await_line(IT_SERVES);
+    }
+
+    /// Makes a store of its bucket and prefix.
+    pub fn init(&self) {
+        init(&self.endpoint);
+    }
+
+    /// Does not wait for it.
+    pub fn spawn(&mut self) {
+        self.process = Some(Process::spawn(S3_DRIVER, &mut self.command));
+    }
+
+    /// The first line of its log with this text, waited for.
+    pub fn await_line(&self, text: &str) -> String {
+        self.process().await_line(text, PATIENCE)
+    }
+
+    /// Whether a line of its log so far has this text.
+    pub fn says(&self, text: &str) -> bool {
+        self.process.as_ref().is_some_and(|process| process.log_contains(text))
     }
 
     pub fn is_running(&self) -> bool {
@@ -148,4 +197,11 @@ impl Driver {
     pub async fn core(&self, toml: &str) -> Registry {
         Registry::start_over(&format!("[storage.main]\nendpoint = \"{}\"\n{toml}", self.endpoint)).await
     }
+}
+
+pub async fn no_multipart_upload_is_left(server: &S3Server) {
+    let target = format!("/{}?uploads", server.bucket());
+    let answer = server.send(Method::GET, &target, Bytes::new()).await;
+    let text = answer.text().await.expect("a listing");
+    assert!(!text.contains("<UploadId>"), "multipart uploads are left: {text}");
 }

@@ -2,6 +2,7 @@
 //! `cargo xtask test` provides them in `target/tools`. What was started is killed and reaped on drop.
 
 mod access;
+mod accounts;
 mod garage;
 mod minio;
 mod port;
@@ -13,6 +14,7 @@ mod versitygw;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,10 +22,11 @@ use reqwest::Method;
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::scratch;
+use crate::{Authority, scratch};
 pub use access::{PAGE, S3Access, STORE};
+pub use accounts::Account;
 use port::Port;
-pub use signature::{Credentials, encode};
+pub use signature::{Credentials, encode, rfc3339};
 pub use versitygw::Request;
 
 /// A machine that builds and tests at once is slow to start four interpreters.
@@ -56,6 +59,17 @@ impl Implementation {
     }
 }
 
+/// What versitygw alone is asked to be besides.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Another one than the usual.
+    pub region: Option<&'static str>,
+    /// It serves over TLS with what this has issued.
+    pub authority: Option<Arc<Authority>>,
+    /// It has accounts besides its owner's: see `accounts`.
+    pub accounts: bool,
+}
+
 /// One server. Fields are dropped in order: first what listens, then what it stands on, then their data.
 pub struct S3Server {
     front: Front,
@@ -86,19 +100,25 @@ struct Prepared {
 impl S3Server {
     /// It answers, and has an empty bucket.
     pub async fn start(implementation: Implementation) -> Self {
-        let blocking = tokio::task::spawn_blocking(move || Self::launch(implementation));
+        Self::start_with(implementation, Options::default()).await
+    }
+
+    pub async fn start_with(implementation: Implementation, options: Options) -> Self {
+        let blocking = tokio::task::spawn_blocking(move || Self::launch(implementation, &options));
         let mut server =
             blocking.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
         server.await_success(Method::PUT, "").await;
         server
     }
 
-    fn launch(implementation: Implementation) -> Self {
+    fn launch(implementation: Implementation, options: &Options) -> Self {
         let (data, port) = (scratch::data_directory(), Port::reserve());
-        let access = S3Access::new(implementation, format!("http://127.0.0.1:{}", port.number()));
+        let scheme = if options.authority.is_some() { "https" } else { "http" };
+        let endpoint = format!("{scheme}://127.0.0.1:{}", port.number());
+        let access = S3Access::new(implementation, endpoint).with(options);
         let credentials = access.credentials();
         let mut prepared = match implementation {
-            Implementation::Versitygw => versitygw::prepare(data.path(), &port, credentials),
+            Implementation::Versitygw => versitygw::prepare(data.path(), &port, credentials, options),
             Implementation::Swift => swift::prepare(data.path(), &port),
             Implementation::Rgw => rgw::prepare(data.path(), &port, credentials),
             Implementation::Minio => minio::prepare(data.path(), &port, credentials),

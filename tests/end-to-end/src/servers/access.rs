@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Method, Response, StatusCode};
 
 use super::signature::{Credentials, encode};
-use super::{ANSWER, Implementation};
+use super::{ANSWER, Implementation, Options};
 
 /// Small, so that a test can fill more than one.
 pub const PAGE: usize = 100;
@@ -35,6 +35,19 @@ impl S3Access {
             bucket: "registry".to_owned(),
             http: reqwest::Client::builder().no_proxy().build().expect("a client"),
         }
+    }
+
+    pub(super) fn with(mut self, options: &Options) -> Self {
+        if let Some(region) = options.region {
+            region.clone_into(&mut self.credentials.region);
+        }
+        if let Some(authority) = &options.authority {
+            let pem = std::fs::read(authority.certificate()).expect("the authority's certificate");
+            let trusted = reqwest::Certificate::from_pem(&pem).expect("a certificate");
+            let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]).build();
+            self.http = client.expect("a client");
+        }
+        self
     }
 
     /// The one that `STORE` tells, where somebody set it.

@@ -41,14 +41,24 @@ pub(super) fn prepare(data: &Path, port: &Port, credentials: &Credentials) -> Pr
     Prepared { name: "radosgw", front, behind, access_log: None, ports: vec![monitor_port] }
 }
 
+/// `radosgw-admin` of a server that runs on this data.
+pub(super) fn administer(data: &Path, arguments: &[&str]) {
+    let mut command = Ceph::at(data).program("radosgw-admin");
+    run_command(command.args(["-n", "client.rgw.a"]).args(arguments));
+}
+
 impl Ceph {
     fn new(data: &Path) -> Self {
-        let root = unpacked();
-        let libraries = entry(&root.join("usr/lib"), |name| name.ends_with("-linux-gnu"));
-        let libraries = libraries.unwrap_or_else(|| panic!("no libraries below {}", root.display()));
         for directory in ["mon", "osd", "run", "log"] {
             fs::create_dir(data.join(directory)).expect("a directory for ceph");
         }
+        Self::at(data)
+    }
+
+    fn at(data: &Path) -> Self {
+        let root = unpacked();
+        let libraries = entry(&root.join("usr/lib"), |name| name.ends_with("-linux-gnu"));
+        let libraries = libraries.unwrap_or_else(|| panic!("no libraries below {}", root.display()));
         Self { root, libraries, data: data.to_owned() }
     }
 

@@ -44,7 +44,7 @@ impl Credentials {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
         let (date, time) = (date(now), time(now));
         let content = hex(&Sha256::digest(body));
-        let host = endpoint.trim_start_matches("http://");
+        let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let signed = "host;x-amz-content-sha256;x-amz-date";
         let headers = format!("host:{host}\nx-amz-content-sha256:{content}\nx-amz-date:{time}\n");
@@ -101,6 +101,13 @@ fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `2013-05-24T00:00:00Z`
+pub fn rfc3339(seconds: u64) -> String {
+    let (date, rest) = (date(seconds), seconds % DAY);
+    let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
+    format!("{year}-{month}-{day}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 /// `20130524T000000Z`

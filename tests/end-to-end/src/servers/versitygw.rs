@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Credentials, Port, Prepared, provided};
+use super::{Credentials, Options, Port, Prepared, provided};
 
 /// One entry of the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,15 +18,29 @@ pub struct Request {
     pub status: u16,
 }
 
-pub(super) fn prepare(data: &Path, port: &Port, credentials: &Credentials) -> Prepared {
+pub(super) fn program() -> Command {
+    Command::new(provided("versitygw-v1.8.0/versitygw"))
+}
+
+pub(super) fn prepare(data: &Path, port: &Port, credentials: &Credentials, options: &Options) -> Prepared {
     // It changes its directory to the root of its objects, so every path is absolute.
     let (root, log) = (data.join("objects"), data.join("access.log"));
     std::fs::create_dir(&root).expect("a directory for the objects");
-    let mut front = Command::new(provided("versitygw-v1.8.0/versitygw"));
+    let mut front = program();
     front.arg("--port").arg(format!("127.0.0.1:{}", port.number()));
     // Without it each request has a connection of its own, as no other server does it.
     front.arg("--keep-alive");
     front.arg("--quiet").arg("--region").arg(&credentials.region).arg("--access-log").arg(&log);
+    if let Some(authority) = &options.authority {
+        let (certificate, key) = authority.issued();
+        front.arg("--cert").arg(certificate).arg("--key").arg(key);
+    }
+    if options.accounts {
+        let accounts = data.join("accounts");
+        std::fs::create_dir(&accounts).expect("a directory for the accounts");
+        // It would go on believing in one that is gone.
+        front.arg("--iam-dir").arg(accounts).arg("--iam-cache-disable");
+    }
     front.arg("posix").arg(&root);
     front.env("ROOT_ACCESS_KEY", &credentials.access_key).env("ROOT_SECRET_KEY", &credentials.secret_key);
     Prepared { name: "versitygw", front, behind: Vec::new(), access_log: Some(log), ports: Vec::new() }

@@ -1,5 +1,17 @@
 //! What operators get wrong, and what servers do: each is said in one line, and goes away without a restart.
 
+mod clock;
+mod credentials;
+mod cuts;
+mod encryption;
+mod ending;
+mod image;
+mod lagging;
+mod permissions;
+mod settings;
+mod swapped;
+mod throttling;
+
 use std::time::{Duration, Instant};
 
 use longshore_end_to_end::client::{OCI_MANIFEST, image_manifest, manifest_path};

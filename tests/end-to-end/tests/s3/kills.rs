@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use longshore_end_to_end::servers::{Implementation, S3Server};
+use longshore_end_to_end::servers::Implementation;
 use longshore_end_to_end::{Client, Failure, Random, Registry, figure, sha256};
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 
 use crate::REPOSITORY;
-use crate::bucket::{Bucket, Driver};
+use crate::bucket::{Bucket, Driver, no_multipart_upload_is_left};
 
 const KILLS: usize = 100;
 const BLOB: usize = 64 << 20;
@@ -129,11 +129,4 @@ pub(crate) async fn go_on(
         return Ok(digest);
     }
     panic!("the session is never where it says that it is");
-}
-
-pub(crate) async fn no_multipart_upload_is_left(server: &S3Server) {
-    let target = format!("/{}?uploads", server.bucket());
-    let answer = server.send(Method::GET, &target, Bytes::new()).await;
-    let text = answer.text().await.expect("a listing");
-    assert!(!text.contains("<UploadId>"), "multipart uploads are left: {text}");
 }

@@ -15,8 +15,8 @@ use reqwest::{Method, StatusCode};
 use tokio::task::JoinHandle;
 
 use crate::REPOSITORY;
-use crate::bucket::{Bucket, Driver};
-use crate::kills::{go_on, no_multipart_upload_is_left};
+use crate::bucket::{Bucket, Driver, no_multipart_upload_is_left};
+use crate::kills::go_on;
 
 /// What a writer that woke may take to see that it is too late.
 const AWAKE: Duration = Duration::from_secs(60);

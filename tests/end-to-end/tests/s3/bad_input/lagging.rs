@@ -1,0 +1,121 @@
+//! A listing that lags behind what was written: a front hides from it what is younger than some seconds. What
+//! `listing=lagging` promises holds.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::http::request::Parts;
+use longshore_end_to_end::servers::Implementation;
+use longshore_end_to_end::{Fault, FaultyFront, Random, sha256};
+use reqwest::{Method, StatusCode};
+
+use super::PATIENCE;
+use super::image::Image;
+use crate::REPOSITORY;
+use crate::bucket::{Bucket, no_multipart_upload_is_left};
+
+const BLOB: usize = 40 << 20;
+const LAG: Duration = Duration::from_secs(3);
+
+/// When each key was written first.
+#[derive(Default)]
+struct Written(Mutex<BTreeMap<String, Instant>>);
+
+impl Written {
+    fn note(&self, asked: &Parts) {
+        let part = asked.uri.query().is_some_and(|query| query.contains("partNumber="));
+        let writes = (asked.method == Method::PUT && !part) || asked.method == Method::POST;
+        if let Some(key) = asked.uri.path().strip_prefix("/registry/").filter(|_| writes) {
+            self.0.lock().expect("the keys").entry(key.to_owned()).or_insert_with(Instant::now);
+        }
+    }
+
+    /// Whether a listing shows this key, or this folder.
+    fn shows(&self, name: &str) -> bool {
+        let keys = self.0.lock().expect("the keys");
+        let mut below = keys
+            .iter()
+            .filter(|(key, _)| key.as_str() == name || name.ends_with('/') && key.starts_with(name));
+        below.clone().next().is_none() || below.any(|(_, since)| since.elapsed() > LAG)
+    }
+
+    /// Without the entries that are too young.
+    fn edited(&self, listing: &str) -> String {
+        let mut edited = listing.to_owned();
+        for (element, name) in [("Contents", "Key"), ("CommonPrefixes", "Prefix")] {
+            let (open, close) = (format!("<{element}>"), format!("</{element}>"));
+            for entry in listing.split(&open).skip(1).filter_map(|rest| rest.split_once(&close)) {
+                let text =
+                    entry.0.split_once(&format!("<{name}>")).and_then(|(_, rest)| rest.split_once("</"));
+                if text.is_some_and(|(text, _)| !self.shows(text)) {
+                    edited = edited.replace(&format!("{open}{}{close}", entry.0), "");
+                }
+            }
+        }
+        edited
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_that_lags_loses_nothing_and_an_upload_goes_on_where_it_began() {
+    let bucket = Bucket::start(Implementation::Versitygw).await;
+    let written = Arc::new(Written::default());
+    let front = FaultyFront::before(bucket.server.endpoint(), move |asked| {
+        written.note(asked);
+        if !asked.uri.query().is_some_and(|query| query.contains("list-type=2")) {
+            return Fault::Pass;
+        }
+        let written = Arc::clone(&written);
+        Fault::Edit(Box::new(move |listing| written.edited(&listing)))
+    })
+    .await;
+    let mut driver = bucket.driver_with("driver", |command| {
+        command.arg(format!("endpoint={}", front.url())).arg("listing=lagging");
+    });
+    let mut registry = driver.core("").await;
+    let client = registry.client();
+    let image = Image::push(&client).await;
+    // Nothing that goes by a name is late.
+    image.is_served_again(&registry).await;
+
+    let blob = Bytes::from(Random::announced("s3 lagging").bytes(BLOB));
+    let location = client.start_upload(REPOSITORY).await.expect("POST");
+    let half = BLOB / 2;
+    let (location, durable) = client.patch(&location, 0, blob.slice(..half)).await.expect("a first half");
+    registry.kill_core();
+    registry.start_core();
+    registry.await_ready(PATIENCE).await;
+    let client = registry.client();
+    let path = location.find("/v2/").map_or(location.as_str(), |at| &location[at..]).to_owned();
+    let (location, at) = client.upload_status(&path).await.expect("GET of the upload");
+    assert_eq!(at, durable, "what was acknowledged");
+    let (location, _) = client.patch(&location, at, blob.slice(half..)).await.expect("the second half");
+    let digest = sha256(&blob);
+    client.finish_upload(&location, &digest).await.expect("PUT");
+    assert!(client.get_blob(REPOSITORY, &digest).await.expect("a pull") == blob, "other bytes");
+
+    await_tag(&client).await;
+    // An instance that starts anew knows only what listings show.
+    driver.kill();
+    driver.start();
+    image.is_served_again(&registry).await;
+    await_tag(&client).await;
+    no_multipart_upload_is_left(&bucket.server).await;
+}
+
+/// It shows late, and it shows.
+async fn await_tag(client: &longshore_end_to_end::Client) {
+    let begin = Instant::now();
+    loop {
+        let answer = client.get(&format!("/v2/{REPOSITORY}/tags/list")).send().await.expect("an answer");
+        let shown =
+            answer.status() == StatusCode::OK && answer.text().await.expect("a list").contains("\"1\"");
+        if shown {
+            return;
+        }
+        assert!(begin.elapsed() < PATIENCE, "the tag does not show");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
