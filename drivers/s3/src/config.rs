@@ -25,6 +25,8 @@ pub const HELP: &str = "\
   listing=lagging         it may show later; uploads then go on at the driver where they began
   max_parts=N             of one multipart upload, 10000; Swift's S3 API takes 1000
   signing=BOOL            let the core redirect reads to signed URLs; true
+  init=never              the store was made by `longshore storage init ENDPOINT` (default)
+  init=if-empty           make it at the start where the bucket, or the path in it, is empty
   spool=DIR               for what was received and not sent yet; a temporary directory; needs 128 MiB per upload
 
 Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), the profile,
@@ -60,6 +62,8 @@ pub struct Config {
     pub max_parts: u32,
     #[serde(default = "yes")]
     pub signing: bool,
+    #[serde(default)]
+    pub init: Init,
     pub spool: Option<PathBuf>,
 }
 
@@ -79,6 +83,15 @@ pub enum Checksums {
     #[default]
     Auto,
     None,
+}
+
+/// When a store may be made where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    #[default]
+    Never,
+    IfEmpty,
 }
 
 /// Whether listings can be relied on.

@@ -16,12 +16,12 @@ use longshore_driver_sdk::{
 
 use crate::body::Content;
 use crate::bucket::{Bucket, Extra, Found, Guard};
-use crate::config::{Checksums, Config, Listing};
+use crate::config::{Checksums, Config, Init, Listing};
 use crate::failure::Failure;
 use crate::probe::{self, Enforced};
 use crate::sessions::{LAZY_MARK, MARK_EVERY, S3Sessions, Schedule};
 use crate::turns::Turns;
-use crate::{client, listing};
+use crate::{client, init, listing};
 
 /// How often a bucket is looked at that can't be reached yet.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -134,9 +134,9 @@ impl Store {
     }
 
     /// Finds out what the server enforces, for as long as it takes.
-    async fn explore(&self) {
+    async fn explore(&self, init: Init) {
         loop {
-            match probe::run(&self.bucket).await {
+            match self.examine(init).await {
                 Ok(enforced) => {
                     tracing::info!(
                         bucket = self.bucket.place(),
@@ -151,6 +151,15 @@ impl Store {
             }
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// A store that may be made is there before the first handshake is answered.
+    async fn examine(&self, init: Init) -> Result<Enforced> {
+        let enforced = probe::run(&self.bucket).await?;
+        if init == Init::IfEmpty {
+            init::make_if_empty(&self.bucket, enforced).await?;
+        }
+        Ok(enforced)
     }
 
     /// Logs an obstacle once, until it is another.
@@ -192,7 +201,7 @@ impl S3Driver {
             witness: Mutex::default(),
         });
         let exploring = Arc::clone(&store);
-        tokio::spawn(async move { exploring.explore().await });
+        tokio::spawn(async move { exploring.explore(config.init).await });
         let schedule = Schedule::new(config.max_parts);
         let sessions = S3Sessions::new(Arc::clone(&store), spool, schedule);
         let sessions = Sessions::new(sessions, Limits::default().upload_ttl)

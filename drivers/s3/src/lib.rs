@@ -10,6 +10,7 @@ pub mod config;
 mod credentials;
 pub mod driver;
 mod failure;
+mod init;
 mod listing;
 mod probe;
 mod sessions;

@@ -49,7 +49,7 @@ pub(crate) async fn page(bucket: &Bucket, query: &ListQuery) -> Result<Page<Entr
     }
 }
 
-fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     name.strip_prefix(DRIVER_PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
