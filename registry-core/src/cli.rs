@@ -107,9 +107,6 @@ enum StorageCommand {
         /// Trust a driver of this user, besides our own and root.
         #[arg(long, value_name = "UID")]
         trust_uid: Option<u32>,
-        /// Leave a store alone that has its id, and succeed: for scripts that run at each start.
-        #[arg(long)]
-        if_needed: bool,
     },
     /// Say what a store can do, how fast, and what Longshore will therefore do. Writes below `check/`, and clears up.
     Check(check::Check),
@@ -133,8 +130,8 @@ pub fn main() -> ExitCode {
             Command::Driver { command: DriverCommand::Probe { endpoint, trust_uid } } => {
                 probe(endpoint, trust_uid).await
             }
-            Command::Storage { command: StorageCommand::Init { endpoint, trust_uid, if_needed } } => {
-                init(endpoint, trust_uid, if_needed).await
+            Command::Storage { command: StorageCommand::Init { endpoint, trust_uid } } => {
+                init(endpoint, trust_uid).await
             }
             Command::Storage { command: StorageCommand::Check(arguments) } => check::run(arguments).await,
             Command::Config { command } => config::run(command).await,
@@ -255,21 +252,19 @@ fn bytes_to_gib(bytes: u64) -> f64 {
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
-async fn init(endpoint: Endpoint, trust_uid: Option<u32>, if_needed: bool) -> Result<(), Failure> {
+async fn init(endpoint: Endpoint, trust_uid: Option<u32>) -> Result<(), Failure> {
     let driver = remote(endpoint, trust_uid);
     driver.connected(Duration::from_secs(5)).await?;
-    let mut store_id = UploadId::random()?.as_str().to_owned();
+    let store_id = UploadId::random()?.as_str().to_owned();
     match driver.initialise(&store_id).await {
         Ok(()) => {}
         Err(error) if error.reason() == Reason::KeyExists => {
-            store_id = driver.store_id().await?;
-            if !if_needed {
-                return Err(format!("this store is initialised already: its id is {store_id}").into());
-            }
+            return Err(
+                format!("this store is initialised already: its id is {}", driver.store_id().await?).into()
+            );
         }
         Err(error) => return Err(error.into()),
     }
-    // Also of one that had its id: whoever gave it may have been stopped before the record was written.
     Store::new("new".to_owned(), std::sync::Arc::new(driver)).open(&store_id).await?;
     println!("store {store_id} is ready");
     Ok(())

@@ -3,9 +3,11 @@
 //! ratio that is promised is missed.
 
 mod client;
+mod document;
 mod load;
 mod ratio;
 mod report;
+mod s3;
 mod sample;
 mod server;
 
@@ -32,9 +34,9 @@ struct Options {
 }
 
 impl Options {
-    fn parse(words: &[&str]) -> Result<Self, String> {
+    fn parse(words: &[&str], rounds: usize) -> Result<Self, String> {
         let mut options = Self {
-            rounds: 7,
+            rounds,
             megabytes: 1024,
             only: None,
             assert: false,
@@ -72,9 +74,10 @@ impl Options {
 
 /// Runs in an optimised build: in another the client would be slower than the servers, and every ratio near 1.
 pub(crate) fn start(words: &[&str]) -> Result<(), String> {
-    let options = Options::parse(words)?;
+    let over_s3 = words.first() == Some(&"s3");
+    let options = if over_s3 { Options::parse(&words[1..], 5) } else { Options::parse(words, 7) }?;
     if !cfg!(debug_assertions) {
-        return bench(&options);
+        return if over_s3 { s3::bench(&options) } else { bench(&options) };
     }
     succeed(cargo(&["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]).args(words))
 }
@@ -112,9 +115,10 @@ fn bench(options: &Options) -> Result<(), String> {
         console::say(&check.to_string());
     }
     if options.only.is_none() {
-        let path = root().join("docs/performance.md");
-        report::write(&path, &samples, &checks, options.rounds, options.megabytes)?;
-        console::say(&format!("written: {}", path.display()));
+        let text = report::text(&samples, &checks, options.rounds, options.megabytes);
+        let over_s3 = document::read();
+        let over_s3 = document::section(&over_s3);
+        document::write(&over_s3.map_or_else(|| text.clone(), |old| document::with_section(&text, old)))?;
     }
     let missed = checks.iter().filter(|check| !check.holds()).count();
     if options.assert && missed > 0 {

@@ -5,6 +5,7 @@ mod console;
 mod distribution;
 mod fuzz;
 mod go_tool;
+mod process;
 mod proto;
 mod run;
 mod s3_servers;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use tests::Tier;
 
 const USAGE: &str = "\
-usage: cargo xtask run [--listen ADDR] [--data DIR] [--storage filesystem|s3]
+usage: cargo xtask run [--listen ADDR] [--data DIR] [--storage s3]
                                                       build, then serve a registry until Ctrl-C; s3: from a bucket
                                                       of a versitygw of its own
        cargo xtask test [--full] [FILTER]             every check; with FILTER only the tests so named; with --full also
@@ -27,7 +28,9 @@ usage: cargo xtask run [--listen ADDR] [--data DIR] [--storage filesystem|s3]
        cargo xtask proto [--new-image]                lint the driver protocol, and see that it breaks no peer
        cargo xtask fuzz [--seconds N] [TARGET]        feed every parser with what nobody would write; needs nightly
        cargo xtask bench [--assert] [--rounds N] [--size-mib N] [--only LOAD]
-                                                      compare with distribution and nginx; writes docs/performance.md";
+                                                      compare with distribution and nginx; writes docs/performance.md
+       cargo xtask bench s3 [--assert] [--rounds N] [--size-mib N] [--only requests|throughput]
+                                                      the same over S3: requests, and throughput beside the AWS SDK's";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,20 +1,24 @@
-//! `cargo xtask run`: builds the release binaries and serves a registry from them until Ctrl-C.
-
-mod s3;
+//! `cargo xtask run`: builds the release binaries and serves a registry from them until Ctrl-C; with `--storage s3` over an
+//! S3 server of its own.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::console;
-use crate::step::{cargo, root, succeed};
-use s3::S3;
+use crate::process::{Process, terminate};
+use crate::s3_servers::versitygw::{Purpose, Versitygw};
+use crate::step::{built, cargo, root, succeed};
+
+/// How often the S3 server is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Options {
     listen: String,
@@ -22,8 +26,7 @@ pub(crate) struct Options {
     storage: Storage,
 }
 
-/// Which driver the core has.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Storage {
     Filesystem,
     S3,
@@ -44,7 +47,13 @@ impl Options {
             match *word {
                 "--listen" => options.listen = (*value()?).to_owned(),
                 "--data" => options.data = PathBuf::from(value()?),
-                "--storage" => options.storage = Storage::parse(value()?)?,
+                "--storage" => {
+                    options.storage = match *value()? {
+                        "filesystem" => Storage::Filesystem,
+                        "s3" => Storage::S3,
+                        other => return Err(format!("--storage is filesystem or s3, not {other}")),
+                    }
+                }
                 other => {
                     return Err(format!(
                         "`cargo xtask run` has no option {other}; it has --listen, --data and --storage"
@@ -56,62 +65,70 @@ impl Options {
     }
 }
 
-impl Storage {
-    fn parse(name: &str) -> Result<Self, String> {
-        match name {
-            "filesystem" => Ok(Self::Filesystem),
-            "s3" => Ok(Self::S3),
-            other => Err(format!("--storage {other}: there are filesystem and s3")),
-        }
-    }
-}
-
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     succeed(&mut cargo(&["build", "--release"]))?;
-    // Before the child is there, so that a Ctrl-C at any moment stops both.
+    // Before a child is there, so that a Ctrl-C at any moment stops all.
     let signals =
         Signals::new([SIGINT, SIGTERM]).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let programs = target.join("release");
-    // Dropped behind the core, and so ended after it.
-    let s3 = match options.storage {
+    let store = match options.storage {
         Storage::Filesystem => None,
-        Storage::S3 => Some(S3::start(&options.data, &programs)?),
+        Storage::S3 => Some(Versitygw::start(&options.data.join("s3"), Purpose::Serve)?),
     };
-    let command = match &s3 {
-        None => on_files(options, &programs),
-        Some(s3) => s3.core(&programs, &options.listen)?,
-    };
-    let mut core = start_core(command)?;
-    forward(signals, &core);
-    if let Some(log) = core.stderr.take() {
-        show_log(log)?;
+    let core = start_core(options, store.as_ref())?;
+    forward(signals, core.id());
+    serve(core, store)
+}
+
+/// Until the core ends. It is stopped when the S3 server ends; the other way about the server is stopped as it is dropped.
+fn serve(mut core: Process, store: Option<Versitygw>) -> Result<(), String> {
+    let (id, log) = (core.id(), core.take_log());
+    let (core_ended, store_ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    let status = thread::scope(|scope| {
+        if let Some(mut store) = store {
+            let (core_ended, store_ended) = (&core_ended, &store_ended);
+            scope.spawn(move || {
+                while !core_ended.load(Ordering::Acquire) {
+                    if store.process.poll().is_some() && !store_ended.swap(true, Ordering::AcqRel) {
+                        terminate(id);
+                    }
+                    thread::sleep(LOOK);
+                }
+            });
+        }
+        let shown = log.map_or(Ok(()), show_log);
+        let status = shown.and_then(|()| core.wait());
+        core_ended.store(true, Ordering::Release);
+        status
+    })?;
+    if store_ended.load(Ordering::Acquire) {
+        return Err(
+            "the S3 server ended by itself, and longshore was stopped; see s3/versitygw.log below --data"
+                .into(),
+        );
     }
-    let status = core.wait().map_err(|error| format!("cannot wait for longshore: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("longshore ended with {status}")) }
 }
 
-/// The core that starts and minds the filesystem driver.
-fn on_files(options: &Options, programs: &Path) -> Command {
-    let mut command = Command::new(programs.join("longshore"));
-    command.args(["serve", "--listen", &options.listen, "--data"]).arg(&options.data);
-    command
-}
-
 /// In a process group of its own: a Ctrl-C in the terminal then reaches it once, through `forward`.
-fn start_core(mut command: Command) -> Result<Child, String> {
+fn start_core(options: &Options, store: Option<&Versitygw>) -> Result<Process, String> {
+    let mut command = Command::new(built("longshore"));
+    command.args(["serve", "--listen", &options.listen]);
+    match store {
+        None => command.arg("--data").arg(&options.data),
+        Some(store) => {
+            store.let_in(&mut command);
+            command.env("LONGSHORE_STORAGE__MAIN__COMMAND", store.driver())
+        }
+    };
     command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-    let program = command.get_program().to_owned();
-    command.spawn().map_err(|error| format!("cannot start {}: {error}", program.display()))
+    Process::start("longshore", &mut command)
 }
 
 /// Hands every Ctrl-C on as a request to stop; the core stops its driver in turn.
-fn forward(mut signals: Signals, core: &Child) {
-    let Ok(id) = i32::try_from(core.id()) else { return };
-    let Some(core) = Pid::from_raw(id) else { return };
+fn forward(mut signals: Signals, core: u32) {
     thread::spawn(move || {
         for _signal in &mut signals {
-            let _already_gone = kill_process(core, Signal::TERM);
+            terminate(core);
         }
     });
 }

@@ -4,12 +4,10 @@
 mod garage;
 mod rgw;
 mod swift;
+pub(crate) mod versitygw;
 
 use crate::go_tool::GoTool;
 use crate::tests::Tier;
-
-pub(crate) const VERSITYGW: GoTool =
-    GoTool { name: "versitygw", package: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0" };
 
 /// Its releases are no versions of a Go module, so it goes by the time of a commit.
 const MINIO: GoTool = GoTool {
@@ -20,7 +18,7 @@ const MINIO: GoTool = GoTool {
 
 /// Those of a tier, each fetched or built first where it is missing.
 pub(crate) fn provide(tier: Tier) -> Result<(), String> {
-    VERSITYGW.provide()?;
+    versitygw::provide()?;
     swift::provide()?;
     rgw::provide()?;
     if tier == Tier::Full {

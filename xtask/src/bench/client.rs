@@ -14,6 +14,7 @@ use crate::console;
 
 pub(crate) const REPOSITORY: &str = "bench/app";
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCTETS: &str = "application/octet-stream";
 const CONNECTIONS: u32 = 64;
 const WRK_SECONDS: u32 = 3;
 
@@ -34,15 +35,40 @@ pub(crate) fn push(
     digest: &str,
     body: impl ureq::AsSendBody,
 ) -> Result<(), String> {
-    let started = agent.post(format!("{url}/v2/{repository}/blobs/uploads/")).send_empty();
-    let started = started.map_err(|error| failed("POST", error))?;
-    let location = started.headers().get("location").and_then(|value| value.to_str().ok());
-    let location = location.ok_or("an upload without a Location")?;
-    let join = if location.contains('?') { '&' } else { '?' };
-    let location = if location.starts_with('/') { format!("{url}{location}") } else { location.to_owned() };
-    let put = agent.put(format!("{location}{join}digest={digest}"));
-    let put = put.header("Content-Type", "application/octet-stream").send(body);
+    let location = begin(agent, url, repository)?;
+    let put = agent.put(closing(&location, digest));
+    let put = put.header("Content-Type", OCTETS).send(body);
     put.map(drop).map_err(|error| failed("PUT", error))
+}
+
+/// HEAD, POST, PATCH with everything, PUT, as docker pushes.
+pub(crate) fn push_as_docker(agent: &Agent, url: &str, digest: &str, body: &[u8]) -> Result<(), String> {
+    match agent.head(format!("{url}/v2/{REPOSITORY}/blobs/{digest}")).call() {
+        Err(ureq::Error::StatusCode(404)) => {}
+        Ok(_) => return Err(format!("{digest} is there before it was pushed")),
+        Err(error) => return Err(failed("HEAD", error)),
+    }
+    let location = begin(agent, url, REPOSITORY)?;
+    let patch = agent.patch(location).header("Content-Type", OCTETS).send(body);
+    let location = location_of(&patch.map_err(|error| failed("PATCH", error))?, url)?;
+    let put = agent.put(closing(&location, digest)).send_empty();
+    put.map(drop).map_err(|error| failed("PUT", error))
+}
+
+fn begin(agent: &Agent, url: &str, repository: &str) -> Result<String, String> {
+    let started = agent.post(format!("{url}/v2/{repository}/blobs/uploads/")).send_empty();
+    location_of(&started.map_err(|error| failed("POST", error))?, url)
+}
+
+fn location_of(answer: &ureq::http::Response<ureq::Body>, url: &str) -> Result<String, String> {
+    let location = answer.headers().get("location").and_then(|value| value.to_str().ok());
+    let location = location.ok_or("an upload without a Location")?;
+    Ok(if location.starts_with('/') { format!("{url}{location}") } else { location.to_owned() })
+}
+
+fn closing(location: &str, digest: &str) -> String {
+    let join = if location.contains('?') { '&' } else { '?' };
+    format!("{location}{join}digest={digest}")
 }
 
 pub(crate) fn push_manifest(agent: &Agent, url: &str, reference: &str, manifest: &str) -> Result<(), String> {
@@ -51,6 +77,12 @@ pub(crate) fn push_manifest(agent: &Agent, url: &str, reference: &str, manifest:
         .send(manifest)
         .map(drop)
         .map_err(|error| failed("PUT manifest", error))
+}
+
+pub(crate) fn pull_manifest(agent: &Agent, url: &str, reference: &str) -> Result<String, String> {
+    let get = agent.get(format!("{url}/v2/{REPOSITORY}/manifests/{reference}"));
+    let mut answer = get.header("Accept", MANIFEST_TYPE).call().map_err(|error| failed("GET", error))?;
+    answer.body_mut().read_to_string().map_err(|error| failed("GET", error))
 }
 
 /// Reads a blob and throws it away. By curl: client and servers share the processors, and a client that copies each byte

@@ -82,17 +82,12 @@ impl Load {
         }
     }
 
-    /// Before a push: writes as much on tmpfs, and frees it. On a virtual machine that gives free memory back to its
-    /// host, the next to use it pays for that: up to three times the system time.
+    /// Before a push.
     pub(crate) fn touch_memory(self, data: &Data, tmpfs: &Path) -> Result<(), String> {
         if self.pushers() == 0 {
             return Ok(());
         }
-        let path = tmpfs.join("touched");
-        let failed = |error| format!("cannot write {}: {error}", path.display());
-        fs::create_dir_all(tmpfs).map_err(failed)?;
-        let touched = write_blob(&path, data.size * self.pushers() as u64, 0).map_err(failed);
-        fs::remove_file(&path).map_err(failed).and(touched)
+        touch_memory(data.size * self.pushers() as u64, tmpfs)
     }
 
     pub(crate) fn on_tmpfs(self) -> bool {
@@ -230,13 +225,7 @@ impl Data {
         }
         let small = noise(SMALL, 77);
         let digest = client::digest_of(&small);
-        let manifest = format!(
-            "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"config\":{{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\
-             \"digest\":\"{}\",\"size\":2}},\"layers\":[{{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\
-             \"digest\":\"{digest}\",\"size\":{SMALL}}}]}}",
-            client::MANIFEST_TYPE,
-            client::digest_of(b"{}"),
-        );
+        let manifest = manifest(&digest, SMALL);
         Ok(Self { size, large, small: (small, digest), manifest, directory })
     }
 
@@ -256,10 +245,31 @@ impl Data {
     }
 }
 
+/// Of an image with the configuration `{}` and one layer.
+pub(crate) fn manifest(layer: &str, size: usize) -> String {
+    format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"config\":{{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\
+         \"digest\":\"{}\",\"size\":2}},\"layers\":[{{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\
+         \"digest\":\"{layer}\",\"size\":{size}}}]}}",
+        client::MANIFEST_TYPE,
+        client::digest_of(b"{}"),
+    )
+}
+
 impl Drop for Data {
     fn drop(&mut self) {
         let _left_behind = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Writes as much on tmpfs, and frees it. On a virtual machine that gives free memory back to its host, the next to use
+/// it pays for that: up to three times the system time.
+pub(crate) fn touch_memory(bytes: u64, tmpfs: &Path) -> Result<(), String> {
+    let path = tmpfs.join("touched");
+    let failed = |error| format!("cannot write {}: {error}", path.display());
+    fs::create_dir_all(tmpfs).map_err(failed)?;
+    let touched = write_blob(&path, bytes, 0).map_err(failed);
+    fs::remove_file(&path).map_err(failed).and(touched)
 }
 
 fn write_blob(path: &Path, size: u64, mark: u8) -> std::io::Result<()> {
@@ -276,7 +286,7 @@ fn write_blob(path: &Path, size: u64, mark: u8) -> std::io::Result<()> {
 }
 
 /// Bytes that look random and are the same every time.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -18,12 +18,16 @@ pub(crate) struct Check {
     seen: f64,
 }
 
-enum Bound {
+pub(crate) enum Bound {
     AtLeast(f64),
     AtMost(f64),
 }
 
 impl Check {
+    pub(crate) fn new(what: &'static str, bound: Bound, seen: f64) -> Self {
+        Self { what, bound, aim: None, seen }
+    }
+
     pub(crate) fn holds(&self) -> bool {
         match self.bound {
             Bound::AtLeast(bound) => self.seen >= bound,

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 
+use super::document::SAMPLES;
 use super::load::Load;
 use super::ratio::Check;
 use super::sample::{Sample, Samples, median};
@@ -25,23 +25,17 @@ pays for that.
 
 ";
 
-pub(crate) fn write(
-    path: &Path,
-    samples: &Samples,
-    checks: &[Check],
-    rounds: usize,
-    megabytes: u64,
-) -> Result<(), String> {
+pub(crate) fn text(samples: &Samples, checks: &[Check], rounds: usize, megabytes: u64) -> String {
     let mut text = HEAD.to_owned();
     let _ = writeln!(text, "This run: {rounds} rounds, large blobs of {megabytes} MiB, {}.\n", machine());
     promises(&mut text, checks);
     medians(&mut text, samples);
     raw(&mut text, samples);
-    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    text
 }
 
 /// The processors and the kernel.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -83,7 +77,7 @@ fn spread(samples: &[Sample], digits: usize, of: impl Fn(&Sample) -> Option<f64>
 }
 
 fn raw(text: &mut String, samples: &Samples) {
-    text.push_str("\n## Every sample\n\n");
+    let _ = write!(text, "\n{SAMPLES}\n");
     for ((load, kind), samples) in samples.all() {
         let _ = writeln!(text, "{}, {}:\n", load.name(), kind.name());
         for sample in samples {

@@ -1,16 +1,14 @@
 //! The servers that are compared: how each is started as its makers ship it, and what its processes cost.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::distribution;
-use crate::step::root;
+use crate::process::{Process, free_port};
+use crate::s3_servers::versitygw::Versitygw;
+use crate::step::built;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -38,15 +36,13 @@ pub(crate) struct Programs {
 
 impl Programs {
     pub(crate) fn find() -> Result<Self, String> {
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        Ok(Self { longshore: target.join("release/longshore"), distribution: distribution::provide()? })
+        Ok(Self { longshore: built("longshore"), distribution: crate::distribution::provide()? })
     }
 }
 
 /// A server on a store; ended when dropped.
 pub(crate) struct Server {
-    child: Child,
+    process: Process,
     pub(crate) url: String,
     /// From the start of the process to its first good answer.
     pub(crate) start: Duration,
@@ -58,29 +54,47 @@ impl Server {
         let port = free_port()?;
         let mut command = match kind {
             Kind::Longshore => longshore(programs, store, port),
-            Kind::Distribution => distribution_command(programs, store, port)?,
+            Kind::Distribution => distribution_on_disk(programs, store, port)?,
             Kind::Nginx => nginx(store, port)?,
         };
-        let log =
-            fs::File::create(store.with_extension("log")).map_err(|error| format!("cannot log: {error}"))?;
+        Self::spawn(kind.name(), &mut command, port, &store.with_extension("log"))
+    }
+
+    /// Over a bucket, with a directory for what is written besides.
+    pub(crate) fn start_over_s3(
+        kind: Kind,
+        programs: &Programs,
+        bucket: &Versitygw,
+        directory: &Path,
+    ) -> Result<Self, String> {
+        let port = free_port()?;
+        let mut command = match kind {
+            Kind::Distribution => distribution(programs, directory, &bucket.distribution(), port)?,
+            _ => longshore_over_s3(programs, bucket, port),
+        };
+        Self::spawn(kind.name(), &mut command, port, &directory.join(format!("{}.log", kind.name())))
+    }
+
+    fn spawn(name: &'static str, command: &mut Command, port: u16, log: &Path) -> Result<Self, String> {
+        let log = fs::File::create(log).map_err(|error| format!("cannot log: {error}"))?;
         let errors = log.try_clone().map_err(|error| format!("cannot log: {error}"))?;
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let began = Instant::now();
-        let child = command.spawn().map_err(|error| format!("cannot start {}: {error}", kind.name()))?;
-        let mut server = Self { child, url: format!("http://127.0.0.1:{port}"), start: Duration::ZERO };
-        server.await_answer(kind)?;
+        let process = Process::start(name, command)?;
+        let mut server = Self { process, url: format!("http://127.0.0.1:{port}"), start: Duration::ZERO };
+        server.await_answer(name)?;
         server.start = began.elapsed();
         Ok(server)
     }
 
-    fn await_answer(&self, kind: Kind) -> Result<(), String> {
+    fn await_answer(&self, name: &str) -> Result<(), String> {
         let agent = super::client::agent();
         let end = Instant::now() + PATIENCE;
         loop {
             match agent.get(format!("{}/v2/", self.url)).call() {
                 Ok(_) => return Ok(()),
                 Err(error) if Instant::now() > end => {
-                    return Err(format!("{} does not answer: {error}", kind.name()));
+                    return Err(format!("{name} does not answer: {error}"));
                 }
                 Err(_) => thread::sleep(Duration::from_millis(1)),
             }
@@ -104,7 +118,7 @@ impl Server {
     }
 
     fn processes(&self) -> Vec<u32> {
-        let mut found = vec![self.child.id()];
+        let mut found = vec![self.process.id()];
         let mut next = 0;
         while let Some(parent) = found.get(next).copied() {
             let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
@@ -123,44 +137,37 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _already_gone = kill_process(pid, Signal::TERM);
-        }
-        let end = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < end {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        let _already_gone = self.child.kill();
-        let _status = self.child.wait();
-    }
-}
-
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
-}
-
 fn longshore(programs: &Programs, store: &Path, port: u16) -> Command {
     let mut command = Command::new(&programs.longshore);
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(store.join("data"));
     command
 }
 
-/// The configuration that its image ships, with our place and port.
-fn distribution_command(programs: &Programs, store: &Path, port: u16) -> Result<Command, String> {
-    let config = format!(
-        "version: 0.1\nlog:\n  fields:\n    service: registry\nstorage:\n  cache:\n    blobdescriptor: inmemory\n  \
-         filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n  headers:\n    \
-         X-Content-Type-Options: [nosniff]\nhealth:\n  storagedriver:\n    enabled: true\n    interval: 10s\n    \
-         threshold: 3\n",
+/// The core starts the driver, which makes its store in the empty bucket.
+fn longshore_over_s3(programs: &Programs, bucket: &Versitygw, port: u16) -> Command {
+    let mut command = Command::new(&programs.longshore);
+    command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
+    command.env("LONGSHORE_STORAGE__MAIN__COMMAND", bucket.driver());
+    bucket.let_in(&mut command);
+    command
+}
+
+fn distribution_on_disk(programs: &Programs, store: &Path, port: u16) -> Result<Command, String> {
+    let storage = format!(
+        "storage:\n  cache:\n    blobdescriptor: inmemory\n  filesystem:\n    rootdirectory: {}\nhealth:\n  \
+         storagedriver:\n    enabled: true\n    interval: 10s\n    threshold: 3\n",
         store.join("data").display()
     );
-    let file = store.join("config.yml");
+    distribution(programs, store, &storage, port)
+}
+
+/// The configuration that its image ships, with our storage and port.
+fn distribution(programs: &Programs, directory: &Path, storage: &str, port: u16) -> Result<Command, String> {
+    let config = format!(
+        "version: 0.1\nlog:\n  fields:\n    service: registry\n{storage}http:\n  addr: 127.0.0.1:{port}\n  headers:\n    \
+         X-Content-Type-Options: [nosniff]\n"
+    );
+    let file = directory.join("config.yml");
     fs::write(&file, config).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     let mut command = Command::new(&programs.distribution);
     command.arg("serve").arg(file).env("OTEL_TRACES_EXPORTER", "none");

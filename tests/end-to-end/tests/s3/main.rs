@@ -3,10 +3,12 @@
 
 mod bad_input;
 mod check;
+mod init;
 mod kills;
 mod load;
 mod redirect;
 mod requests;
+mod run;
 mod several_cores;
 mod stale;
 

@@ -1,0 +1,95 @@
+//! The section of docs/performance.md.
+
+use std::fmt::Write as _;
+
+use super::requests::{Cost, Counts, Step};
+use super::throughput::{Sample, Samples};
+use crate::bench::Options;
+use crate::bench::document::OVER_S3;
+use crate::bench::ratio::Check;
+use crate::bench::report::machine;
+use crate::bench::sample::median;
+
+const HEAD: &str = "
+Measured by `cargo xtask bench s3`, against versitygw 1.8.0 over a directory, with connections that are kept. Core and S3
+driver are as shipped, distribution 3.1.2 has its S3 driver with its own sizes and no redirects. The requests are those of
+the server's access log. A look at the store's id, which tells a bucket that was emptied from one that never had a key, is
+counted apart; distribution's health check is off. What zot and Angos cost was measured earlier, on the same server.
+
+The AWS SDK alone is a program that does nothing else (`drivers/s3/examples/sdk_alone.rs`): a multipart upload from memory
+without checksums, then one GET. Through core and driver the same bytes are pushed by a plain HTTP client and pulled by
+`curl`; they are hashed, checked and made resumable on their way. Each sample has a server of its own that was just started,
+and the order turns with each pair; a first pair is not counted. A ratio is the median of the ratios of the pairs.
+
+";
+
+/// Measured earlier: zot's and Angos's requests. Those of a manifest are with its configuration.
+fn others(step: Step) -> (&'static str, &'static str) {
+    match step {
+        Step::PushLayer => ("58", "57"),
+        Step::PushConfiguration => ("with the manifest", "with the manifest"),
+        Step::PushManifest => ("33", "53"),
+        Step::GetByTag => ("5", "6"),
+        Step::GetLayer => ("5", "7"),
+    }
+}
+
+pub(crate) fn section(counts: &Counts, samples: &Samples, checks: &[Check], options: &Options) -> String {
+    let mut text = format!("{OVER_S3}{HEAD}");
+    let (rounds, megabytes) = (options.rounds, options.megabytes);
+    let _ = writeln!(text, "This run: {rounds} pairs of {megabytes} MiB, {}.\n", machine());
+    for check in checks {
+        let _ = writeln!(text, "* {check}");
+    }
+    requests(&mut text, counts);
+    throughput(&mut text, samples, megabytes);
+    text
+}
+
+fn requests(text: &mut String, counts: &Counts) {
+    text.push_str(
+        "\n### Requests\n\n| | longshore | looks at the store's id | distribution | of these, moving bytes inside the store | zot | Angos |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for (step, (ours, distribution)) in
+        Step::ALL.into_iter().zip(counts.ours.iter().zip(&counts.distribution))
+    {
+        let Cost { requests, health, .. } = ours;
+        let (zot, angos) = others(step);
+        let _ = writeln!(
+            text,
+            "| {} | {requests} | {health} | {} | {} | {zot} | {angos} |",
+            step.name(),
+            distribution.requests,
+            distribution.copies
+        );
+    }
+}
+
+fn throughput(text: &mut String, samples: &Samples, megabytes: u64) {
+    let Samples { ours, sdk, at_once, peak_mib } = samples;
+    let _ = write!(
+        text,
+        "\n### Throughput\n\nThe SDK sends parts of 64 MiB, {at_once} at once: the best of 1, 2 and 4 here. Core and driver \
+         took {peak_mib:.0} MiB of memory together, at most.\n\n\
+         | | longshore, MiB/s | the SDK alone, MiB/s |\n|---|---|---|\n"
+    );
+    let row = |what, seconds: fn(&Sample) -> f64| {
+        let ours = spread(ours.iter().map(seconds), megabytes);
+        let sdk = spread(sdk.iter().map(seconds), megabytes);
+        format!("| {what} | {ours} | {sdk} |\n")
+    };
+    text.push_str(&row("push", |sample| sample.push.as_secs_f64()));
+    text.push_str(&row("pull", |sample| sample.pull.as_secs_f64()));
+}
+
+/// The median, and the least and the most seen.
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn spread(seconds: impl Iterator<Item = f64>, megabytes: u64) -> String {
+    let mut rates: Vec<f64> = seconds.map(|seconds| megabytes as f64 / seconds).collect();
+    rates.sort_by(f64::total_cmp);
+    match (median(rates.clone()), rates.first(), rates.last()) {
+        (Some(median), Some(least), Some(most)) => format!("{median:.0} ({least:.0} to {most:.0})"),
+        _ => String::new(),
+    }
+}
