@@ -93,7 +93,7 @@ pub(crate) fn of_one(what: &str, code: &str, message: &str) -> Failure {
 fn unsent<E: std::error::Error + 'static>(what: &str, error: &E) -> DriverError {
     let text = chain(error);
     // The SDK reports missing credentials as a failed dispatch.
-    if causes(error).any(|cause| cause.is::<CredentialsError>()) {
+    if causes(error).any(<dyn std::error::Error>::is::<CredentialsError>) {
         let message = format!("{what}: {NO_CREDENTIALS} ({text})");
         return DriverError::new(Reason::BackendCredentials, message);
     }
