@@ -35,7 +35,7 @@ async fn a_server_with_an_unknown_authority_is_told_and_ca_file_names_it() {
         &bucket,
         &trust,
         &format!("ca_file={}", stranger.certificate().display()),
-        "its certificate is signed by nobody who is trusted; name its CA with `ca_file`",
+        "the S3 server's certificate is signed by nobody who is trusted; name its CA with `ca_file`",
     )
     .await;
     // Without the setting, the system's authorities are trusted, and this is none of them.
