@@ -28,6 +28,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Absence is believed for so long after the store's id was seen.
 const WITNESSED: Duration = Duration::from_secs(1);
 
+/// Bytes of a read in one message, but for the last: a message costs as much as some thousand bytes.
+const LEAST_PIECE: usize = 64 * 1024;
+
 /// Of a batch that is to be deleted.
 const LOOKS_AT_ONCE: usize = 32;
 
@@ -428,24 +431,29 @@ fn pieces(key: Key, body: aws_sdk_s3::primitives::ByteStream, length: u64) -> By
 }
 
 impl Rest {
+    /// What comes in large frames goes on as it came; small ones are gathered.
     async fn piece(&mut self) -> Result<Bytes> {
-        let wanted = self.left.min(PIECE as u64) as usize;
-        let mut whole = BytesMut::new();
-        while whole.len() < wanted {
+        let most = self.left.min(PIECE as u64) as usize;
+        let least = most.min(LEAST_PIECE);
+        let mut gathered = BytesMut::new();
+        while gathered.len() < least {
             let mut frame = std::mem::take(&mut self.over);
             if frame.is_empty() {
                 frame = self.frame().await?;
             }
-            let taken = frame.split_to(frame.len().min(wanted - whole.len()));
-            self.over = frame;
-            if whole.is_empty() && taken.len() == wanted {
-                self.left -= wanted as u64;
-                return Ok(taken);
+            if gathered.is_empty() && frame.len() >= least {
+                let piece = frame.split_to(frame.len().min(most));
+                self.over = frame;
+                self.left -= piece.len() as u64;
+                return Ok(piece);
             }
-            whole.extend_from_slice(&taken);
+            let wanted = least - gathered.len();
+            gathered.reserve(wanted);
+            gathered.extend_from_slice(&frame.split_to(frame.len().min(wanted)));
+            self.over = frame;
         }
-        self.left -= wanted as u64;
-        Ok(whole.freeze())
+        self.left -= gathered.len() as u64;
+        Ok(gathered.freeze())
     }
 
     async fn frame(&mut self) -> Result<Bytes> {
