@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use crate::shell;
+use crate::{processors, shell};
 
 /// Before each block on standard output.
 const MARK: &str = "@@ block";
@@ -25,6 +25,7 @@ fn what_is_told_to_authors_of_drivers_works_as_it_stands() {
     let blocks = blocks(&text);
     let compared = blocks.iter().filter(|block| block.printed.is_some()).count();
     assert!(blocks.len() >= 10 && compared >= 6, "{} blocks, {compared} with output", blocks.len());
+    let _busy = processors::for_compilers();
     let scratch = tempfile::tempdir().expect("a directory");
     let output = scratch.path().join("output");
     let status = run(&script(&blocks), scratch.path(), &output);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::processors;
 use crate::readme::{Readme, require_python};
 
 #[test]
@@ -21,5 +22,6 @@ fn the_readme_of_the_example_in_python_works_as_it_stands() {
 }
 
 fn works_as_it_stands(example: &str) {
+    let _busy = processors::for_compilers();
     Readme::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example)).run();
 }

@@ -4,6 +4,7 @@
 mod authors;
 mod examples;
 mod leftovers;
+mod processors;
 mod readme;
 mod s3;
 mod scaffold;

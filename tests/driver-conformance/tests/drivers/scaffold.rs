@@ -7,6 +7,7 @@ use std::process::Command;
 
 use longshore_end_to_end::scratch;
 
+use crate::processors;
 use crate::readme::{Readme, require_python};
 
 #[test]
@@ -39,6 +40,7 @@ fn scaffold(language: &str, folder: &Path) {
 }
 
 fn passes(folder: &Path) {
+    let _busy = processors::for_compilers();
     let said = Readme::of(folder).run_until(5);
     let count = |verdict: &str| said.lines().filter(|line| line.starts_with(verdict)).count();
     assert!(count("FAIL ") == 0 && count("PASS ") >= 120, "{said}");
