@@ -25,6 +25,7 @@ use crate::error::{DriverError, Optional as _, Reason, Result};
 use crate::key::Key;
 use crate::wire;
 use link::Link;
+pub use link::MOST_SKEW;
 use retry::Repeat;
 pub use supervisor::Status;
 use supervisor::Supervised;

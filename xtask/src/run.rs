@@ -114,12 +114,9 @@ fn start_core(options: &Options, store: Option<&Versitygw>) -> Result<Process, S
     let mut command = Command::new(built("longshore"));
     command.args(["serve", "--listen", &options.listen]);
     match store {
-        None => command.arg("--data").arg(&options.data),
-        Some(store) => {
-            store.let_in(&mut command);
-            command.env("LONGSHORE_STORAGE__MAIN__COMMAND", store.driver())
-        }
-    };
+        None => drop(command.arg("--data").arg(&options.data)),
+        Some(store) => store.be_store_of(&mut command),
+    }
     command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     Process::start("longshore", &mut command)
 }

@@ -203,11 +203,14 @@ fn check_store(expected: Option<&str>, found: &str) -> Result<()> {
     }
 }
 
+/// Clocks that differ by more are worth an operator's look (contract clause H11).
+pub const MOST_SKEW: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn warn_of_skew(hello: &v1::HandshakeResponse) {
     let Some(theirs) = hello.now.and_then(|now| std::time::SystemTime::try_from(now).ok()) else { return };
     let ours = std::time::SystemTime::now();
     let skew = ours.duration_since(theirs).unwrap_or_else(|behind| behind.duration());
-    if skew > std::time::Duration::from_secs(60) {
+    if skew > MOST_SKEW {
         tracing::warn!(
             driver = hello.driver_name,
             skew_seconds = skew.as_secs(),

@@ -8,6 +8,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{
@@ -161,34 +162,29 @@ impl Bucket {
             Ok(got) => Ok(Some(got.found)),
             Err(Failure::Absent) => Ok(None),
             // It is there, and has no first byte.
-            Err(Failure::Range) => self.head(name).await,
+            Err(Failure::Range) => {
+                let answer = self.head(name).await?;
+                Ok(Some(Found {
+                    size: size(answer.content_length()),
+                    etag: etag(answer.e_tag()),
+                    modified: answer.last_modified().and_then(time),
+                    made_by: answer.metadata().and_then(|metadata| metadata.get(MADE_BY)).cloned(),
+                }))
+            }
             Err(other) => Err(other.into_error(&format!("look at {name}"))),
         }
     }
 
-    async fn head(&self, name: &str) -> Result<Option<Found>> {
+    async fn head(&self, name: &str) -> Result<HeadObjectOutput> {
         let sent = self.inner.head_object().bucket(&self.name).key(self.key(name)).send().await;
-        match sent {
-            Ok(answer) => Ok(Some(Found {
-                size: size(answer.content_length()),
-                etag: etag(answer.e_tag()),
-                modified: answer.last_modified().and_then(time),
-                made_by: answer.metadata().and_then(|metadata| metadata.get(MADE_BY)).cloned(),
-            })),
-            Err(error) => {
-                let what = format!("HEAD {name}");
-                Err(self.failure(&what, &error).into_error(&what))
-            }
-        }
+        let what = format!("HEAD {name}");
+        sent.map_err(|error| self.failure(&what, &error).into_error(&what))
     }
 
     /// Whether an object lies as `sse` wants it: RGW 16 takes `AES256`, and encrypts nothing.
     pub(crate) async fn is_encrypted(&self, name: &str) -> Result<bool> {
         let Some(wanted) = &self.encryption else { return Ok(true) };
-        let sent = self.inner.head_object().bucket(&self.name).key(self.key(name)).send().await;
-        let what = format!("HEAD {name}");
-        let answer = sent.map_err(|error| self.failure(&what, &error).into_error(&what))?;
-        Ok(answer.server_side_encryption() == Some(wanted))
+        Ok(self.head(name).await?.server_side_encryption() == Some(wanted))
     }
 
     /// Bytes from an offset, at most so many; all of them without either.

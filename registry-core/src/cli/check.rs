@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{HumanBytes, ProgressBar};
+use longshore_driver_sdk::client::MOST_SKEW;
 use longshore_driver_sdk::endpoint::Endpoint;
 use longshore_driver_sdk::{Capabilities, Description, Durability};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,8 +16,6 @@ use crate::check::{self, Findings, Held, Latency, Skew, Transfer};
 use crate::storage::advice::next_step;
 
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Signed requests are refused from some minutes on; an operator wants to know before.
-const MOST_SKEW: u64 = 60;
 
 #[derive(Debug, Parser)]
 pub(super) struct Check {
@@ -169,7 +168,7 @@ fn verdict(findings: &Findings) -> Result<(), Failure> {
         return Err(format!("{}: {message}", broken.join(", ")).into());
     }
     match findings.skew {
-        Some(Skew(seconds)) if seconds.unsigned_abs() > MOST_SKEW => {
+        Some(Skew(seconds)) if seconds.unsigned_abs() > MOST_SKEW.as_secs() => {
             Err(format!("{}; set both by NTP", clock(Skew(seconds))).into())
         }
         _ => Ok(()),

@@ -70,7 +70,12 @@ impl Bucket {
 
     /// With the server behind something at this URL.
     pub fn driver_through(&self, name: &str, url: &str) -> Driver {
-        let mut driver = self.new_driver_of(&self.server.reached_at(url), name, |_| ());
+        self.driver_through_with(name, url, |_| ())
+    }
+
+    /// The same, with arguments and an environment of the test's own.
+    pub fn driver_through_with(&self, name: &str, url: &str, adjust: impl FnOnce(&mut Command)) -> Driver {
+        let mut driver = self.new_driver_of(&self.server.reached_at(url), name, adjust);
         driver.start();
         driver
     }
@@ -107,7 +112,7 @@ pub(crate) fn driver_command_at(server: &S3Access, endpoint: &str, bucket: &str)
 }
 
 /// Returns when the driver knows what the server can do.
-pub(crate) fn started(command: &mut Command) -> Process {
+pub fn started(command: &mut Command) -> Process {
     let process = Process::spawn(S3_DRIVER, command);
     process.await_line(IT_SERVES, PATIENCE);
     process
@@ -125,8 +130,7 @@ impl Driver {
 
     /// Returns when it knows what the server can do.
     pub fn start(&mut self) {
-        self.spawn();
-        self.await_line(IT_SERVES);
+        self.process = Some(started(&mut self.command));
     }
 
     /// Makes a store of its bucket and prefix.

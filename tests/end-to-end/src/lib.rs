@@ -9,6 +9,7 @@ pub mod distribution;
 pub mod docker_engine;
 pub mod faults;
 pub mod figures;
+pub mod layer;
 pub mod loop_disk;
 pub mod process;
 pub mod proxy;

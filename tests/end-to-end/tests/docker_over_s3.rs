@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
 use longshore_end_to_end::bucket::{Bucket, Driver};
 use longshore_end_to_end::docker_engine::Engine;
+use longshore_end_to_end::layer::write_layer;
 use longshore_end_to_end::servers::Implementation;
 use longshore_end_to_end::{Random, Registry, figure};
 
@@ -76,20 +76,11 @@ fn push(engine: &Engine, place: &Place, image: &str) -> String {
 /// An image of one layer, which neither gzip nor a server makes smaller; gives its id.
 fn make_image(engine: &Engine) -> String {
     let archive = engine.directory("layer").join("layer.tar");
-    let mut random = Content { random: Random::announced("docker over s3"), left: LAYER };
-    write_archive(&archive, &mut random);
+    let content = Content { random: Random::announced("docker over s3"), left: LAYER };
+    write_layer(File::create(&archive).expect("an archive"), LAYER as u64, content);
     let id = engine.docker(&["import", &archive.display().to_string()]);
     std::fs::remove_file(archive).expect("remove the archive");
     id
-}
-
-fn write_archive(path: &Path, content: &mut Content) {
-    let mut archive = tar::Builder::new(File::create(path).expect("an archive"));
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.left as u64);
-    header.set_mode(0o644);
-    archive.append_data(&mut header, "layer", content).expect("the layer's file");
-    archive.finish().expect("the end of the archive");
 }
 
 /// Pseudo-random bytes.

@@ -143,12 +143,10 @@ fn longshore(programs: &Programs, store: &Path, port: u16) -> Command {
     command
 }
 
-/// The core starts the driver, which makes its store in the empty bucket.
 fn longshore_over_s3(programs: &Programs, bucket: &Versitygw, port: u16) -> Command {
     let mut command = Command::new(&programs.longshore);
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
-    command.env("LONGSHORE_STORAGE__MAIN__COMMAND", bucket.driver());
-    bucket.let_in(&mut command);
+    bucket.be_store_of(&mut command);
     command
 }
 

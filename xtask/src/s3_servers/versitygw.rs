@@ -97,9 +97,11 @@ impl Versitygw {
         command.env("AWS_REGION", REGION);
     }
 
-    /// `storage.main.command` of a core, as a TOML list: the driver over the bucket.
-    pub(crate) fn driver(&self) -> String {
-        format!("['longshore-driver-s3', 'bucket={BUCKET}', 'endpoint={}', 'init=if-empty']", self.endpoint)
+    /// Gives a core its store here: the core starts the driver, which makes the store in the empty bucket.
+    pub(crate) fn be_store_of(&self, core: &mut Command) {
+        let settings = format!("'bucket={BUCKET}', 'endpoint={}', 'init=if-empty'", self.endpoint);
+        core.env("LONGSHORE_STORAGE__MAIN__COMMAND", format!("['longshore-driver-s3', {settings}]"));
+        self.let_in(core);
     }
 
     /// What it was asked so far. An entry is there before its answer leaves.

@@ -2,11 +2,13 @@
 
 mod storage_check;
 
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use longshore_end_to_end::registry::{CORE, DRIVER};
 use longshore_end_to_end::{Process, scratch};
+use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -16,6 +18,25 @@ fn longshore(arguments: &[&str]) -> Output {
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A filesystem driver at a directory that is there and empty. Fields are dropped in order: the driver first.
+struct Stand {
+    _driver: Process,
+    endpoint: String,
+    root: PathBuf,
+    data: TempDir,
+    _sockets: TempDir,
+}
+
+impl Stand {
+    fn start() -> Self {
+        let (data, sockets) = (scratch::data_directory(), scratch::socket_directory());
+        let endpoint = format!("unix://{}/fs.sock", sockets.path().display());
+        let root = data.path().join("store");
+        std::fs::create_dir(&root).unwrap();
+        Self { _driver: driver(&endpoint, &root), endpoint, root, data, _sockets: sockets }
+    }
 }
 
 fn driver(endpoint: &str, root: &std::path::Path) -> Process {
@@ -28,13 +49,10 @@ fn driver(endpoint: &str, root: &std::path::Path) -> Process {
 
 #[test]
 fn a_store_is_initialised_once_and_then_served() {
-    let (data, sockets) = (scratch::data_directory(), scratch::socket_directory());
-    let endpoint = format!("unix://{}/fs.sock", sockets.path().display());
-    let root = data.path().join("store");
-    std::fs::create_dir(&root).unwrap();
-    let _driver = driver(&endpoint, &root);
+    let stand = Stand::start();
+    let (data, endpoint) = (&stand.data, &stand.endpoint);
 
-    let probe = longshore(&["driver", "probe", &endpoint]);
+    let probe = longshore(&["driver", "probe", endpoint]);
     assert!(probe.status.success() && said(&probe).contains("not initialised"), "{}", said(&probe));
     let config = data.path().join("longshore.toml");
     std::fs::write(&config, format!("listen = '127.0.0.1:0'\n[storage.main]\nendpoint = '{endpoint}'\n"))
@@ -44,13 +62,13 @@ fn a_store_is_initialised_once_and_then_served() {
     assert!(!refused.status.success(), "an empty store may be an unmounted disk");
     assert!(said(&refused).contains("longshore storage init"), "{}", said(&refused));
 
-    let init = longshore(&["storage", "init", &endpoint]);
+    let init = longshore(&["storage", "init", endpoint]);
     assert!(init.status.success(), "{}", said(&init));
-    let id = std::fs::read_to_string(root.join(".driver/store-id")).unwrap();
+    let id = std::fs::read_to_string(stand.root.join(".driver/store-id")).unwrap();
     assert!(said(&init).contains(id.trim()), "{} prints {id}", said(&init));
-    let again = longshore(&["storage", "init", &endpoint]);
+    let again = longshore(&["storage", "init", endpoint]);
     assert!(!again.status.success() && said(&again).contains(id.trim()), "{}", said(&again));
-    let probe = longshore(&["driver", "probe", &endpoint]);
+    let probe = longshore(&["driver", "probe", endpoint]);
     assert!(said(&probe).contains(id.trim()) && said(&probe).contains("Stable"), "{}", said(&probe));
 
     let mut command = Command::new(scratch::binary(CORE));
@@ -61,12 +79,9 @@ fn a_store_is_initialised_once_and_then_served() {
 
 #[test]
 fn another_store_behind_the_same_address_is_refused() {
-    let (data, sockets) = (scratch::data_directory(), scratch::socket_directory());
-    let endpoint = format!("unix://{}/fs.sock", sockets.path().display());
-    let root = data.path().join("store");
-    std::fs::create_dir(&root).unwrap();
-    let _driver = driver(&endpoint, &root);
-    longshore(&["storage", "init", &endpoint]);
+    let stand = Stand::start();
+    let (data, endpoint) = (&stand.data, &stand.endpoint);
+    longshore(&["storage", "init", endpoint]);
     let config = data.path().join("longshore.toml");
     let text =
         format!("listen = '127.0.0.1:0'\n[storage.main]\nendpoint = '{endpoint}'\nstore_id = 'another'\n");

@@ -5,19 +5,15 @@ use std::process::Command;
 
 use longshore_end_to_end::{Process, scratch};
 
-use crate::{driver, longshore, said};
+use crate::{Stand, longshore, said};
 
 /// Breaks one promise of the contract, by name. A check dials until it answers.
 const FAULTY_DRIVER: &str = "longshore-faulty-driver";
 
 #[test]
 fn a_check_says_on_one_screen_what_holds_and_leaves_nothing_behind() {
-    let (data, sockets) = (scratch::data_directory(), scratch::socket_directory());
-    let endpoint = format!("unix://{}/fs.sock", sockets.path().display());
-    let root = data.path().join("store");
-    std::fs::create_dir(&root).unwrap();
-    let _driver = driver(&endpoint, &root);
-    let check = longshore(&["storage", "check", &endpoint, "--size-mib", "3"]);
+    let stand = Stand::start();
+    let check = longshore(&["storage", "check", &stand.endpoint, "--size-mib", "3"]);
     assert!(check.status.success(), "{}", said(&check));
     let screen = String::from_utf8_lossy(&check.stdout).into_owned();
     for part in [
@@ -33,8 +29,8 @@ fn a_check_says_on_one_screen_what_holds_and_leaves_nothing_behind() {
         assert!(screen.contains(part), "{part}: {screen}");
     }
     assert!(screen.lines().count() <= 24 && screen.lines().all(|line| line.len() <= 120), "{screen}");
-    assert!(!root.join("check").exists(), "the check left something behind");
-    assert_eq!(std::fs::read_dir(root.join(".driver/uploads")).unwrap().count(), 0);
+    assert!(!stand.root.join("check").exists(), "the check left something behind");
+    assert_eq!(std::fs::read_dir(stand.root.join(".driver/uploads")).unwrap().count(), 0);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use longshore_end_to_end::bucket::Bucket;
-use longshore_end_to_end::client::{OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
+use longshore_end_to_end::client::{OCI_MANIFEST, image_manifest};
+use longshore_end_to_end::layer::write_layer;
 use longshore_end_to_end::servers::Implementation;
 use longshore_end_to_end::{Random, Registry, figure, figures, sha256};
 use serde_json::json;
@@ -52,13 +53,8 @@ fn architecture() -> &'static str {
 /// One layer, which is not compressed. Gives the manifest's digest.
 async fn push_image(registry: &Registry) -> String {
     let client = registry.client();
-    let mut archive = tar::Builder::new(Vec::new());
     let content = Random::announced("redirect").bytes(LAYER);
-    let mut header = tar::Header::new_gnu();
-    header.set_size(LAYER as u64);
-    header.set_mode(0o644);
-    archive.append_data(&mut header, "layer", &content[..]).expect("a file of the layer");
-    let archive = Bytes::from(archive.into_inner().expect("the layer"));
+    let archive = Bytes::from(write_layer(Vec::new(), LAYER as u64, &content[..]));
     let size = archive.len();
     let layer = client.push_blob(REPOSITORY, archive).await.expect("the layer");
     let config = json!({
@@ -69,15 +65,9 @@ async fn push_image(registry: &Registry) -> String {
     });
     let config = config.to_string();
     let configuration = client.push_blob(REPOSITORY, config.clone()).await.expect("the configuration");
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": {"mediaType": OCI_CONFIG, "digest": configuration, "size": config.len()},
-        "layers": [{"mediaType": OCI_LAYER, "digest": layer, "size": size}],
-    });
-    let manifest = manifest.to_string();
+    let manifest = image_manifest((&configuration, config.len() as u64), &[(&layer, size as u64)]);
     client.put_manifest(REPOSITORY, TAG, OCI_MANIFEST, manifest.clone()).await.expect("the manifest");
-    sha256(manifest.as_bytes())
+    sha256(&manifest)
 }
 
 /// Bytes of bodies, by the core's own count, and what the store served by signed URLs, by the store's log.

@@ -20,7 +20,7 @@ use longshore_end_to_end::{Process, Registry, scratch};
 use reqwest::StatusCode;
 
 use crate::REPOSITORY;
-use crate::bucket::{Bucket, driver_command};
+use crate::bucket::{Bucket, IT_SERVES, driver_command};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,7 +32,7 @@ async fn a_bucket_that_is_not_there_is_named_and_used_as_soon_as_it_is() {
     let driver = Process::spawn("driver", &mut command);
     driver.await_line("the bucket does not exist; make it, or mend `bucket`", PATIENCE);
     server.create_bucket("another-bucket").await;
-    driver.await_line("this is what the server enforces", PATIENCE);
+    driver.await_line(IT_SERVES, PATIENCE);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,7 +58,7 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
     let line = driver.await_line("the bucket can't be used yet", PATIENCE);
     assert!(line.contains("can't be reached") && line.contains("refused"), "{line}");
     bucket.server.start_again().await;
-    driver.await_line("this is what the server enforces", PATIENCE);
+    driver.await_line(IT_SERVES, PATIENCE);
     let registry = Registry::start_over(&format!("[storage.main]\nendpoint = \"{endpoint}\"\n")).await;
     registry.client().push_blob(REPOSITORY, "a blob").await.expect("a push");
 }

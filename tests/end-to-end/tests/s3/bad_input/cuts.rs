@@ -130,9 +130,7 @@ async fn a_server_that_dies_in_the_middle_of_a_push_costs_no_acknowledged_byte()
 }
 
 async fn core_behind(bucket: &Bucket, front: &FaultyFront) -> (Driver, Registry) {
-    let driver = bucket.driver_with("driver", |command| {
-        command.arg(format!("endpoint={}", front.url()));
-    });
+    let driver = bucket.driver_through("driver", &front.url());
     let registry = driver.core("").await;
     (driver, registry)
 }

@@ -143,12 +143,10 @@ async fn is_renewed(
     let (handed, judging) = (Arc::clone(&sessions), Arc::clone(&sessions));
     let responder = FaultyFront::alone(move |asked| answer(asked, &handed)).await;
     let front = FaultyFront::before(bucket.server.endpoint(), move |asked| judging.judge(asked)).await;
-    let mut driver = bucket.new_driver(name, |command| {
-        command.arg(format!("endpoint={}", front.url()));
+    let driver = bucket.driver_through_with(name, &front.url(), |command| {
         without_credentials(command);
         adjust(command, &responder.url());
     });
-    driver.start();
     let registry = driver.core("").await;
     let client = registry.client();
     let image = Image::push_small(&client, name).await;

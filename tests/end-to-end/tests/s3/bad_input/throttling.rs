@@ -45,9 +45,7 @@ async fn a_server_that_asks_for_less_is_given_less_and_clients_are_told_when_to_
         }
     })
     .await;
-    let driver = bucket.driver_with("driver", |command| {
-        command.arg(format!("endpoint={}", front.url()));
-    });
+    let driver = bucket.driver_through("driver", &front.url());
     let registry = driver.core("").await;
     let client = registry.client();
     let image = Image::push(&client).await;
