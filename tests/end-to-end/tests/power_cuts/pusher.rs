@@ -35,6 +35,15 @@ impl Pusher {
         }
     }
 
+    /// A machine without power answers nobody. Here one can: an fsync whose journal is aborted after its data was written, and
+    /// before it waits for the commit, finds no commit to wait for, and succeeds (`jbd2_complete_transaction`).
+    fn answered_in_time(&self) -> Result<(), Failure> {
+        if self.power_is_cut.load(Ordering::SeqCst) {
+            return Err(Failure::Answer("it came after the cut".to_owned()));
+        }
+        Ok(())
+    }
+
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().expect("the ledger")
     }
@@ -50,6 +59,7 @@ impl Pusher {
         let content = self.content();
         let size = content.len() as u64;
         let digest = self.client.push_blob(&self.repository, content).await?;
+        self.answered_in_time()?;
         self.ledger().blobs.push((self.repository.clone(), digest.clone()));
         Ok((digest, size))
     }
@@ -61,6 +71,7 @@ impl Pusher {
         let tag = format!("t{}", self.random.below(4));
         self.ledger().tag_requested(&self.repository, &tag, &digest);
         self.client.put_manifest(&self.repository, &tag, OCI_MANIFEST, manifest.clone()).await?;
+        self.answered_in_time()?;
         let mut ledger = self.ledger();
         ledger.tag_acknowledged(&self.repository, &tag, &digest);
         ledger.manifests.push((self.repository.clone(), manifest));
@@ -73,6 +84,7 @@ impl Pusher {
         let first = content.slice(..content.len().div_ceil(2));
         let location = self.client.start_upload(&self.repository).await?;
         let (location, durable) = self.client.patch(&location, 0, first).await?;
+        self.answered_in_time()?;
         let session = Session { repository: self.repository.clone(), location, content, durable };
         self.ledger().sessions.push(session);
         Ok(())
