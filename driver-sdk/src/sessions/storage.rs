@@ -115,6 +115,11 @@ pub trait SessionHold: Send + 'static {
     /// Makes all bytes up to `durable`, and the mark with them, durable.
     async fn mark(&mut self, durable: u64, bookmark: Bytes) -> Result<()>;
 
+    /// Takes a mark that nobody waits for: it, or a later one, is to be durable as soon as that holds nobody up.
+    async fn mark_soon(&mut self, durable: u64, bookmark: Bytes) -> Result<()> {
+        self.mark(durable, bookmark).await
+    }
+
     /// Makes the `size` bytes written the object of the session's key, never over an existing one.
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Object>;
 

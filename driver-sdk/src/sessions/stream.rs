@@ -252,9 +252,11 @@ impl<H: SessionHold> Writer<H> {
         if self.hold.record().state == UploadState::Committed {
             return Err(self.shared.is_committed());
         }
-        self.pending = Some((self.received, bookmark));
-        if flush || self.received - self.hold.record().durable >= self.lazy {
+        self.pending = Some((self.received, bookmark.clone()));
+        if flush {
             self.settle().await?;
+        } else if self.received - self.hold.record().durable >= self.lazy {
+            self.hold.mark_soon(self.received, bookmark).await?;
         }
         Ok(Ack { received: self.received, durable: self.hold.record().durable })
     }
@@ -262,6 +264,7 @@ impl<H: SessionHold> Writer<H> {
     async fn settle(&mut self) -> Result<()> {
         if let Some((offset, bookmark)) = self.pending.take() {
             let record = self.hold.record();
+            // Perhaps it was made durable meanwhile.
             if record.durable != offset || record.bookmark != bookmark {
                 self.hold.mark(offset, bookmark).await?;
             }
