@@ -19,11 +19,13 @@ use md5::{Digest as _, Md5};
 pub(crate) struct Content {
     pub(crate) head: Bytes,
     pub(crate) file: Option<(Arc<File>, Range<u64>)>,
+    /// CRC32C of all of it, if somebody took it already.
+    pub(crate) sum: Option<u32>,
 }
 
 impl Content {
     pub(crate) fn of_file(file: &Arc<File>, range: Range<u64>) -> Self {
-        Self { head: Bytes::new(), file: Some((Arc::clone(file), range)) }
+        Self { head: Bytes::new(), file: Some((Arc::clone(file), range)), sum: None }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -33,6 +35,9 @@ impl Content {
 
     /// CRC32C of all of it (RFC 3720 B.4).
     pub(crate) fn crc32c(&self) -> std::io::Result<u32> {
+        if let Some(sum) = self.sum {
+            return Ok(sum);
+        }
         let mut sum = 0;
         self.each(|piece| sum = crc32c::crc32c_append(sum, piece))?;
         Ok(sum)
@@ -67,7 +72,7 @@ impl Content {
 
 impl From<Bytes> for Content {
     fn from(head: Bytes) -> Self {
-        Self { head, file: None }
+        Self { head, file: None, sum: None }
     }
 }
 
@@ -136,6 +141,7 @@ mod tests {
         let content = Content {
             head: Bytes::from_static(b"head"),
             file: Some((Arc::new(file), 10..PIECE as u64 + 500)),
+            sum: None,
         };
         let expected = [b"head", &bytes[10..PIECE + 500]].concat();
         assert_eq!(content.len(), expected.len() as u64);

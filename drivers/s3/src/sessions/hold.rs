@@ -1,5 +1,6 @@
 //! A session that one writer has. Owns how bytes become parts, when a record is written, and how a commit is made sure of.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,6 +24,8 @@ use crate::listing;
 /// be sending under. Where the server wants every part that it has in the commit, the newcomer writes over them instead: what
 /// the other one sends late is then not what the commit names, and is refused.
 const GAP: u32 = 8;
+/// Parts under way at once: servers that take a digest of a part do it on one processor.
+const AT_ONCE: usize = 2;
 
 pub(crate) struct S3Hold {
     sessions: Arc<Records>,
@@ -35,8 +38,16 @@ pub(crate) struct S3Hold {
     multipart: Option<String>,
     /// `None` until the first byte: then what lies in pieces is read back.
     buffer: Option<Buffer>,
-    /// The one part that is under way.
-    sending: Option<JoinHandle<std::result::Result<Part, Failure>>>,
+    /// The parts that are under way, in their order.
+    sending: VecDeque<Sending>,
+    /// A mark at the end of a part that is under way, to be recorded when that has arrived.
+    due: Option<(u64, Bytes)>,
+}
+
+/// A part that is under way.
+struct Sending {
+    content: Content,
+    task: JoinHandle<std::result::Result<Part, Failure>>,
 }
 
 impl S3Hold {
@@ -54,7 +65,8 @@ impl S3Hold {
             next: next.max(1),
             multipart: parted.multipart.clone(),
             buffer: None,
-            sending: None,
+            sending: VecDeque::new(),
+            due: None,
             known,
         }
     }
@@ -74,7 +86,7 @@ impl S3Hold {
     /// The buffer, with what lies in pieces in it.
     async fn buffer(&mut self) -> Result<&mut Buffer> {
         if self.buffer.is_none() {
-            let mut buffer = Buffer::new(&self.sessions.spool, self.base());
+            let mut buffer = Buffer::new(&self.sessions.spool, self.base(), self.sessions.store.sums());
             for piece in &self.known.state.parted.pieces {
                 buffer.append(&self.sessions.read_piece(&self.id, piece).await?)?;
             }
@@ -85,9 +97,11 @@ impl S3Hold {
             .ok_or_else(|| DriverError::new(Reason::DriverBug, "a buffer that was made is gone"))
     }
 
-    /// Sends everything before an offset as one part, while more comes. One part is under way at a time.
+    /// Sends everything before an offset as one part, while more comes.
     async fn send(&mut self, at: u64) -> Result<()> {
-        self.arrive().await?;
+        while self.sending.len() >= AT_ONCE {
+            self.arrive_one().await?;
+        }
         if self.multipart.is_none() {
             // What a writer makes that was shut out, nobody looks for.
             self.must_be_highest().await?;
@@ -98,22 +112,20 @@ impl S3Hold {
         let (sessions, key) = (Arc::clone(&self.sessions), self.key().to_owned());
         let (multipart, number) = (self.multipart.clone().unwrap_or_default(), self.next);
         self.next += 1;
-        self.sending = Some(tokio::spawn(async move {
+        let sent = content.clone();
+        let task = tokio::spawn(async move {
             let extra = Extra { made_by: None, checksums: sessions.store.sums() };
-            sessions.bucket().put_part(&key, &multipart, number, content, extra).await
-        }));
+            sessions.bucket().put_part(&key, &multipart, number, sent, extra).await
+        });
+        self.sending.push_back(Sending { content, task });
         Ok(())
     }
 
-    /// Sends what is left, and waits for all of it: the last part may be of any size.
+    /// Sends what is left: the last part may be of any size.
     async fn send_rest(&mut self) -> Result<()> {
-        let end = self.buffer().await?.end();
-        self.arrive().await?;
-        if end > self.base() {
-            self.send(end).await?;
-            self.arrive().await?;
-        }
-        Ok(())
+        let buffer = self.buffer().await?;
+        let end = buffer.end();
+        if end > buffer.base() { self.send(end).await } else { Ok(()) }
     }
 
     /// Where the server takes every PUT, one that comes late, from a writer that was shut out, would replace the object that
@@ -122,15 +134,60 @@ impl S3Hold {
         self.multipart.is_none() && size > 0 && self.sessions.store.guard_of_put() == Guard::None
     }
 
-    /// Waits for the part that is under way.
+    /// Waits for all parts that are under way.
     async fn arrive(&mut self) -> Result<()> {
-        let Some(sending) = self.sending.take() else { return Ok(()) };
+        while !self.sending.is_empty() {
+            self.arrive_one().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the first of them, and records the mark at its end, if one is due.
+    async fn arrive_one(&mut self) -> Result<()> {
+        let Some(sending) = self.sending.front_mut() else { return Ok(()) };
+        let sent = (&mut sending.task).await;
+        let sending = self.sending.pop_front();
+        if let (Some(buffer), Some(sending)) = (&mut self.buffer, sending) {
+            buffer.recycle(sending.content);
+        }
         let what = format!("a part of {}", self.key());
-        let sent = sending.await.map_err(|error| {
+        let sent = sent.map_err(|error| {
             DriverError::new(Reason::DriverBug, format!("{what}: the task that sent it failed: {error}"))
         })?;
         self.parts.push(sent.map_err(|failure| failure.into_error(&what))?);
+        let arrived = self.base();
+        match self.due.take_if(|(offset, _)| *offset == arrived) {
+            Some((durable, bookmark)) => self.record_mark(durable, bookmark, Content::default()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends what lies before a mark as a part, if it is enough for one.
+    async fn send_to_mark(&mut self, durable: u64) -> Result<()> {
+        let (schedule, next) = (self.sessions.schedule, self.next);
+        let has_multipart = self.multipart.is_some();
+        let buffer = self.buffer().await?;
+        let (base, end) = (buffer.base(), buffer.end());
+        let is_large = durable >= base + LEAST;
+        let has_parts = has_multipart || end >= schedule.end(next, base);
+        if is_large && has_parts && schedule.may_cut(next, base) {
+            self.send(durable).await?;
+        }
         Ok(())
+    }
+
+    /// What the record of a mark has to keep: what is behind the parts, and in no record before it.
+    async fn own(&mut self, durable: u64) -> Result<Content> {
+        let state = &self.known.state;
+        let keeps_pieces = state.parted.parts.len() == self.parts.len();
+        let kept = if keeps_pieces { state.record.durable } else { 0 };
+        let buffer = self.buffer().await?;
+        Ok(buffer.content(kept.max(buffer.base()).min(durable), durable))
+    }
+
+    async fn record_mark(&mut self, durable: u64, bookmark: Bytes, own: Content) -> Result<()> {
+        self.save(Record { durable, bookmark, ..self.touched() }, own).await?;
+        self.must_be_highest().await
     }
 
     /// Writes the next record: what is durable now, under a name of its own.
@@ -199,6 +256,7 @@ impl S3Hold {
 
     async fn publish_parts(&mut self) -> std::result::Result<Published, Failure> {
         self.send_rest().await.map_err(Failure::Other)?;
+        self.arrive().await.map_err(Failure::Other)?;
         let guard = self.sessions.store.guard_of_complete();
         self.must_be_free(&guard).await?;
         let multipart = self.multipart.clone().unwrap_or_default();
@@ -324,8 +382,8 @@ impl S3Hold {
 impl Drop for S3Hold {
     /// The next writer here may send another part under the same number.
     fn drop(&mut self) {
-        if let Some(sending) = &self.sending {
-            sending.abort();
+        for sending in &self.sending {
+            sending.task.abort();
         }
     }
 }
@@ -382,6 +440,9 @@ impl SessionHold for S3Hold {
     }
 
     async fn write(&mut self, _offset: u64, pieces: Vec<Bytes>) -> Result<()> {
+        while self.sending.front().is_some_and(|sending| sending.task.is_finished()) {
+            self.arrive_one().await?;
+        }
         self.buffer().await?.append(&pieces)?;
         loop {
             let schedule = self.sessions.schedule;
@@ -397,28 +458,33 @@ impl SessionHold for S3Hold {
     }
 
     async fn mark(&mut self, durable: u64, bookmark: Bytes) -> Result<()> {
-        let schedule = self.sessions.schedule;
-        let (next, kept) = (self.next, self.known.state.record.durable);
-        let (base, end) = {
-            let buffer = self.buffer().await?;
-            (buffer.base(), buffer.end())
-        };
+        let buffer = self.buffer().await?;
+        let (base, end) = (buffer.base(), buffer.end());
         if durable < base || durable > end {
-            // It lies within a part that was sent; a later one will come.
+            // It lies within a part that was sent; a later one will come. One that is due may be had.
+            return self.arrive().await;
+        }
+        self.due = None;
+        self.send_to_mark(durable).await?;
+        self.arrive().await?;
+        let own = self.own(durable).await?;
+        self.record_mark(durable, bookmark, own).await
+    }
+
+    /// At the end of a part, or not at all: nobody waits for it, and bytes that go into a record would be sent twice.
+    async fn mark_soon(&mut self, durable: u64, bookmark: Bytes) -> Result<()> {
+        if self.due.is_some() {
             return Ok(());
         }
-        let is_large = durable - base >= LEAST;
-        let has_parts = self.multipart.is_some() || end >= schedule.end(next, base);
-        let own = if is_large && has_parts && schedule.may_cut(next, base) {
-            self.send(durable).await?;
-            self.arrive().await?;
-            Content::default()
-        } else {
-            self.arrive().await?;
-            self.buffer().await?.content(kept.max(base).min(durable), durable)
-        };
-        self.save(Record { durable, bookmark, ..self.touched() }, own).await?;
-        self.must_be_highest().await
+        self.send_to_mark(durable).await?;
+        if self.buffer().await?.base() != durable {
+            return Ok(());
+        }
+        if self.sending.is_empty() {
+            return self.record_mark(durable, bookmark, Content::default()).await;
+        }
+        self.due = Some((durable, bookmark));
+        Ok(())
     }
 
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Object> {
@@ -426,7 +492,12 @@ impl SessionHold for S3Hold {
         // Garage drops the multipart uploads of a key when the object there goes: none is begun beside one.
         if self.must_be_in_parts(size) && self.sessions.bucket().stat(self.key()).await?.is_none() {
             self.send_rest().await?;
+            self.arrive().await?;
+        } else if self.multipart.is_some() {
+            // It is under way while the record is written.
+            self.send_rest().await?;
         }
+        self.due = None;
         // That it begins: a crash from here on is told by the object.
         let committing = Committing { size, bookmark: bookmark.clone() };
         self.save_as(self.touched(), Content::default(), Some(committing)).await?;

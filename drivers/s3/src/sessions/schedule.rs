@@ -5,7 +5,8 @@
 pub(crate) const MARK_EVERY: u64 = 16 * MIB;
 /// No part but the last is smaller, on any server.
 pub(crate) const LEAST: u64 = 5 * MIB;
-/// A record for each so many bytes: what a writer that dies may lose.
+/// A record for each so many bytes, once the parts up to there have arrived: what a writer that dies may lose, and what is
+/// under way.
 pub(crate) const LAZY_MARK: u64 = 128 * MIB;
 
 /// S3's own limit is 5 GiB; what was received of a part lies in a local file until it is sent.

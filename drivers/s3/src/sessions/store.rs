@@ -180,7 +180,7 @@ impl Records {
         let size = own.len();
         let line = state.encode(size)?;
         let at = line.len() as u64;
-        let content = Content { head: line, file: own.file };
+        let content = Content { head: line, file: own.file, sum: None };
         let kept = if size <= SMALL { small(&content)? } else { None };
         let path = format!("{}{name}", folder(id));
         let put = self.bucket().put(&path, content, &Guard::None, Extra::default()).await;
