@@ -240,8 +240,8 @@ faults! {
     UploadUpdatedUntold = "upload-updated-untold", "U18", "a session has no time";
     CreateBookmarkLost = "create-bookmark-lost", "U1", "the bookmark of a create is dropped";
     CreateTakenId = "create-taken-id", "U1", "the create of a taken id opens the session that is there";
-    CreateTakenKey = "create-taken-key", "U1", "a session is made for a key that has an object";
     UploadExistsReason = "upload-exists-reason", "U1", "a taken id is KEY_EXISTS";
+    CreateTakenKey = "create-taken-key", "U1", "neither a create nor its commit minds an object at the key";
     CreateLost = "create-lost", "U1", "a create is acknowledged before it is durable";
     CreateRepeatRefused = "create-repeat-refused", "U2", "a repeated create is refused";
     CreateRepeatAnyKey = "create-repeat-any-key", "U2", "a create with another key counts as repeated";

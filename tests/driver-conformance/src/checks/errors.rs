@@ -52,7 +52,12 @@ async fn refusals(bed: &Bed) -> Verdict<Vec<(&'static str, Said)>> {
     add("ReadStream behind the end", driver.read(reader::range(&key, 5, None)).await.map(drop));
     add("GetUpload of nothing", driver.upload(&bed.upload_id()).await.map(drop));
     add("resume of nothing", driver.resume_upload(&bed.upload_id(), fence(1)).await.map(drop));
-    add("create for a taken key", driver.create_upload(&bed.upload_id(), &key, fence(1)).await.map(drop));
+    // At once, or at the commit (U1).
+    let taken = match driver.create_upload(&bed.upload_id(), &key, fence(1)).await {
+        Ok(mut writer) => writer.commit().await.map(drop),
+        Err(said) => Err(said),
+    };
+    add("create for a taken key", taken);
     Ok(said)
 }
 

@@ -14,7 +14,7 @@ use longshore_driver_proto::v1;
 use tonic::Code;
 
 use crate::bed::Bed;
-use crate::call::{answered, refused};
+use crate::call::{Said, answered, refused};
 use crate::check::Check;
 use crate::connection::Connection;
 use crate::verdict::{Failure, Verdict, ensure, equal, same_bytes};
@@ -55,6 +55,26 @@ pub(super) async fn write(bed: &Bed, key: &str, content: &[u8]) -> Verdict<v1::U
     let upload = answered(format!("WriteCommit of {} bytes", content.len()), writer.commit().await)?;
     answered("EndUpload of a committed session", driver.end(&id, fence(1)).await)?;
     Ok(upload)
+}
+
+/// A key that has an object is refused to a new session, at once or at its commit.
+pub(super) async fn taken_key_is_refused(driver: &Connection, id: &str, key: &str) -> Verdict {
+    let said = match driver.create_upload(id, key, fence(1)).await {
+        Err(said) => return refused_as_taken("create for a key that has an object", said),
+        Ok(mut writer) => writer.commit().await,
+    };
+    match said {
+        Err(said) => refused_as_taken("WriteCommit for a key that has an object", said)?,
+        Ok(_) => {
+            let sent = "create and WriteCommit for a key that has an object";
+            return Err(Failure::new(sent, "AlreadyExists / KEY_EXISTS", "committed"));
+        }
+    }
+    answered("EndUpload", driver.end(id, fence(1)).await).map(drop)
+}
+
+fn refused_as_taken(sent: &str, said: Said) -> Verdict {
+    refused::<()>(sent, Err(said), Code::AlreadyExists, "KEY_EXISTS").map(drop)
 }
 
 /// A new session of writer 1.
@@ -102,7 +122,7 @@ async fn race_of_commits(bed: &Bed, drivers: &[Connection], key: &str, contents:
 }
 
 /// What the stream ends with must be this.
-async fn ends_with(writer: &mut Writer, sent: &str, code: Code, reason: &str) -> Verdict<crate::call::Said> {
+async fn ends_with(writer: &mut Writer, sent: &str, code: Code, reason: &str) -> Verdict<Said> {
     let said = writer.fails().await.map_err(|got| Failure::new(sent, format!("{code:?} / {reason}"), got))?;
     refused::<()>(sent, Err(said), code, reason)
 }

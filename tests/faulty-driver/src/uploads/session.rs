@@ -405,7 +405,7 @@ impl Session {
         if !races {
             is_taken = store.present(&self.record.key)?.is_some();
         }
-        if is_taken && store.fault != Fault::CommitReplaces {
+        if is_taken && !matches!(store.fault, Fault::CommitReplaces | Fault::CreateTakenKey) {
             return Err(Refusal::new(KEY_EXISTS, format!("there is an object at {}", self.record.key)));
         }
         let data = store.session(self.id()).join("data");

@@ -10,7 +10,6 @@ use crate::call::{answered, refused};
 use crate::check;
 use crate::check::Check;
 use crate::verdict::{Failure, Verdict, ensure, equal, same_bytes};
-use crate::writer::fence;
 
 pub(super) const CHECKS: &[Check] = &[
     check!("commit.shows-everything", ["U12"], [], shows_everything),
@@ -242,7 +241,5 @@ async fn large_object(bed: &Bed) -> Verdict {
 async fn into_a_new_folder(bed: &Bed) -> Verdict {
     let key = bed.key("new/folder/of/its/own/object");
     super::write(bed, &key, b"x").await?;
-    let driver = bed.driver().await;
-    let open = driver.create_upload(&bed.upload_id(), &key, fence(1)).await.map(|writer| writer.opened);
-    refused("create for the same key", open, Code::AlreadyExists, "KEY_EXISTS").map(drop)
+    super::taken_key_is_refused(&bed.driver().await, &bed.upload_id(), &key).await
 }

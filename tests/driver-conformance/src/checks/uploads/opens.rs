@@ -4,7 +4,7 @@ use longshore_driver_proto::v1;
 use longshore_driver_proto::v1::write_stream_request::Msg;
 use tonic::Code;
 
-use super::{create, ends_with, is_open_at, resume, state};
+use super::{create, ends_with, is_open_at, resume, state, taken_key_is_refused};
 use crate::bed::Bed;
 use crate::call::{answered, refused};
 use crate::check;
@@ -85,9 +85,9 @@ async fn taken_id(bed: &Bed) -> Verdict {
 async fn taken_key(bed: &Bed) -> Verdict {
     let (driver, id, key) = (bed.driver().await, bed.upload_id(), bed.key("a"));
     answered("Put", driver.put_key(&key, "x").await)?;
-    let open = driver.create_upload(&id, &key, fence(1)).await.map(|writer| writer.opened);
-    refused("create for a key that has an object", open, Code::AlreadyExists, "KEY_EXISTS")?;
-    refused("GetUpload after it", driver.upload(&id).await, Code::NotFound, "UPLOAD_UNKNOWN").map(drop)
+    taken_key_is_refused(&driver, &id, &key).await?;
+    refused("GetUpload after it", driver.upload(&id).await, Code::NotFound, "UPLOAD_UNKNOWN")?;
+    equal("Get", &b"x".to_vec(), &answered("Get", driver.get_key(&key).await)?.1.to_vec())
 }
 
 async fn same_create_again(bed: &Bed) -> Verdict {

@@ -138,6 +138,5 @@ async fn object_of_the_other(bed: &Bed) -> Verdict {
     super::write(bed, &key, &content).await?;
     let second = bed.second()?;
     same_bytes("ReadStream at the second", &content, &answered("ReadStream", second.read_key(&key).await)?)?;
-    let open = second.create_upload(&bed.upload_id(), &key, fence(1)).await.map(|writer| writer.opened);
-    refused("create at the second for the same key", open, Code::AlreadyExists, "KEY_EXISTS").map(drop)
+    super::taken_key_is_refused(&second, &bed.upload_id(), &key).await
 }
