@@ -166,7 +166,10 @@ impl<S: SessionStorage> Uploads for Sessions<S> {
         let mut again = false;
         if let OpenMode::Create { key, bookmark, .. } = &mode {
             stream::check_bookmark(bookmark)?;
-            again = self.check_create(&id, &fence, key).await?;
+            // A live writer is not told to go for a creation that will be refused.
+            if !self.storage.refuses_what_is_taken() || self.seats.is_live(&id) {
+                again = self.check_create(&id, &fence, key).await?;
+            }
         }
         let taken = self.seats.claim(&id, &fence)?.take(HANDOVER).await?;
         let mut hold = match mode {

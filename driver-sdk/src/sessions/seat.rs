@@ -70,6 +70,11 @@ impl Seats {
         Some(Taken { claim: Claim { id: id.clone(), seat, evicted }, _permit: permit })
     }
 
+    /// Whether somebody writes to it, or is about to.
+    pub(super) fn is_live(&self, id: &UploadId) -> bool {
+        locked(&self.0).seats.get(id).is_some_and(|seat| seat.strong_count() > 0)
+    }
+
     /// Ways to reach every live stream.
     pub(super) fn live(&self) -> Vec<mpsc::Sender<Command>> {
         let seats: Vec<_> = locked(&self.0).seats.values().filter_map(Weak::upgrade).collect();

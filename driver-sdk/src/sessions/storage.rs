@@ -77,6 +77,12 @@ impl Record {
 pub trait SessionStorage: Send + Sync + 'static {
     type Hold: SessionHold;
 
+    /// Whether `create` refuses an id that is taken, and a commit a key that is, each by itself and against all other
+    /// instances: then nobody needs to look before.
+    fn refuses_what_is_taken(&self) -> bool {
+        false
+    }
+
     /// Makes a session, durably, and holds it. [`crate::error::Reason::UploadExists`] if the id is taken.
     async fn create(&self, id: &UploadId, record: Record) -> Result<Self::Hold>;
 

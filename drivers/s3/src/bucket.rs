@@ -17,6 +17,7 @@ use aws_sdk_s3::types::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use longshore_driver_sdk::{DriverError, Reason, Result, SignRequest, SignedUrl, UploadId};
 
@@ -28,6 +29,10 @@ use crate::failure::{self, Failure};
 
 /// Which upload session made an object: so that a commit whose answer was lost is known again.
 const MADE_BY: &str = "longshore-upload";
+/// The last bookmark of that session, where no record has it.
+const BOOKMARK: &str = "longshore-bookmark";
+/// S3 takes 2 KiB of such data, names and base64 included.
+pub(crate) const LONGEST_BOOKMARK: usize = 1024;
 /// A request takes so many keys.
 pub(crate) const BATCH: usize = 1000;
 /// Where each takes one of its own.
@@ -49,6 +54,8 @@ pub(crate) struct Found {
     pub(crate) modified: Option<SystemTime>,
     /// The upload session that made it.
     pub(crate) made_by: Option<String>,
+    /// The bookmark that it was made with.
+    pub(crate) bookmark: Option<Bytes>,
 }
 
 impl Found {
@@ -168,7 +175,8 @@ impl Bucket {
                     size: size(answer.content_length()),
                     etag: etag(answer.e_tag()),
                     modified: answer.last_modified().and_then(time),
-                    made_by: answer.metadata().and_then(|metadata| metadata.get(MADE_BY)).cloned(),
+                    made_by: made_by(answer.metadata()),
+                    bookmark: bookmark(answer.metadata()),
                 }))
             }
             Err(other) => Err(other.into_error(&format!("look at {name}"))),
@@ -207,7 +215,8 @@ impl Bucket {
             size: whole_size(&answer),
             etag: etag(answer.e_tag()),
             modified: answer.last_modified().and_then(time),
-            made_by: answer.metadata().and_then(|metadata| metadata.get(MADE_BY)).cloned(),
+            made_by: made_by(answer.metadata()),
+            bookmark: bookmark(answer.metadata()),
         };
         Ok(Got { found, body: answer.body })
     }
@@ -253,6 +262,9 @@ impl Bucket {
         if let Some(upload) = more.made_by {
             request = request.metadata(MADE_BY, upload);
         }
+        if let Some(bookmark) = more.bookmark {
+            request = request.metadata(BOOKMARK, BASE64.encode(bookmark));
+        }
         let mut patience = client::patience(size);
         if *guard != Guard::None {
             // Tried again, it would meet what it wrote itself.
@@ -265,6 +277,7 @@ impl Bucket {
             etag: etag(answer.e_tag()),
             modified: None,
             made_by: more.made_by.map(str::to_owned),
+            bookmark: more.bookmark.cloned(),
         })
     }
 
@@ -371,6 +384,7 @@ impl Bucket {
                 etag: etag(object.e_tag()),
                 modified: object.last_modified().and_then(time),
                 made_by: None,
+                bookmark: None,
             };
             Some(Listed { name: object.key()?.strip_prefix(&self.prefix)?.to_owned(), found: Some(found) })
         });
@@ -516,6 +530,7 @@ impl Bucket {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Extra<'a> {
     pub(crate) made_by: Option<&'a str>,
+    pub(crate) bookmark: Option<&'a Bytes>,
     pub(crate) checksums: bool,
 }
 
@@ -556,6 +571,16 @@ impl aws_sdk_s3::config::Intercept for Md5OfBody {
         }
         Ok(())
     }
+}
+
+type Metadata = std::collections::HashMap<String, String>;
+
+fn made_by(metadata: Option<&Metadata>) -> Option<String> {
+    metadata?.get(MADE_BY).cloned()
+}
+
+fn bookmark(metadata: Option<&Metadata>) -> Option<Bytes> {
+    BASE64.decode(metadata?.get(BOOKMARK)?).ok().map(Bytes::from)
 }
 
 fn size(length: Option<i64>) -> u64 {

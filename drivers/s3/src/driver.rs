@@ -228,7 +228,7 @@ impl S3Driver {
     }
 
     async fn write(&self, key: &Key, content: Bytes, guard: &Guard) -> Result<Found> {
-        let extra = Extra { made_by: None, checksums: self.store.sums() };
+        let extra = Extra { checksums: self.store.sums(), ..Extra::default() };
         let put = self.bucket().put(key.as_str(), Content::from(content), guard, extra).await;
         put.map_err(|failure| match (failure, guard) {
             (Failure::Condition, Guard::IfAbsent) => exists(key),

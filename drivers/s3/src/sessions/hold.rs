@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,11 +13,11 @@ use md5::{Digest as _, Md5};
 use tokio::task::JoinHandle;
 
 use super::buffer::Buffer;
-use super::record::{Committing, State, hex, name_of, now, number_of};
-use super::schedule::LEAST;
+use super::record::{Committing, State, hex, name_of, nonce, now, number_of};
+use super::schedule::{LEAST, MARK_EVERY};
 use super::store::{Known, Records, folder};
 use crate::body::Content;
-use crate::bucket::{BATCH, Extra, Found, Guard, Part};
+use crate::bucket::{BATCH, Extra, Found, Guard, LONGEST_BOOKMARK, Part};
 use crate::failure::Failure;
 use crate::listing;
 
@@ -26,12 +27,18 @@ use crate::listing;
 const GAP: u32 = 8;
 /// Parts under way at once: servers that take a digest of a part do it on one processor.
 const AT_ONCE: usize = 2;
+/// So long a look at the records is believed, if none was written since.
+const FRESH: Duration = Duration::from_millis(500);
 
 pub(crate) struct S3Hold {
     sessions: Arc<Records>,
     id: UploadId,
+    /// In the names of the records that this writer makes.
+    nonce: String,
     /// What is durable.
     known: Known,
+    /// When its record was looked for, if it is still that one.
+    looked: Option<Instant>,
     /// Parts that are sent and in no record yet are in here, too.
     parts: Vec<Part>,
     next: u32,
@@ -51,16 +58,18 @@ struct Sending {
 }
 
 impl S3Hold {
-    pub(super) fn new(sessions: &Arc<Records>, id: &UploadId, known: Known) -> Self {
+    pub(super) fn new(sessions: &Arc<Records>, id: &UploadId, known: Known, looked: Instant) -> Result<Self> {
         let parted = &known.state.parted;
         let next = if sessions.store.leaves_parts_out() {
             parted.next
         } else {
             parted.parts.last().map_or(1, |part| part.number + 1)
         };
-        Self {
+        Ok(Self {
             sessions: Arc::clone(sessions),
             id: id.clone(),
+            nonce: nonce()?,
+            looked: Some(looked),
             parts: parted.parts.clone(),
             next: next.max(1),
             multipart: parted.multipart.clone(),
@@ -68,7 +77,7 @@ impl S3Hold {
             sending: VecDeque::new(),
             due: None,
             known,
-        }
+        })
     }
 
     fn key(&self) -> &str {
@@ -76,7 +85,7 @@ impl S3Hold {
     }
 
     fn extra(&self) -> Extra<'_> {
-        Extra { made_by: Some(self.id.as_str()), checksums: self.sessions.store.sums() }
+        Extra { made_by: Some(self.id.as_str()), bookmark: None, checksums: self.sessions.store.sums() }
     }
 
     fn base(&self) -> u64 {
@@ -114,7 +123,7 @@ impl S3Hold {
         self.next += 1;
         let sent = content.clone();
         let task = tokio::spawn(async move {
-            let extra = Extra { made_by: None, checksums: sessions.store.sums() };
+            let extra = Extra { checksums: sessions.store.sums(), ..Extra::default() };
             sessions.bucket().put_part(&key, &multipart, number, sent, extra).await
         });
         self.sending.push_back(Sending { content, task });
@@ -125,7 +134,18 @@ impl S3Hold {
     async fn send_rest(&mut self) -> Result<()> {
         let buffer = self.buffer().await?;
         let end = buffer.end();
-        if end > buffer.base() { self.send(end).await } else { Ok(()) }
+        if end > buffer.base() { self.send_in_two(end).await } else { Ok(()) }
+    }
+
+    /// A part behind which none is under way, and that is waited for, is there sooner as two.
+    async fn send_in_two(&mut self, at: u64) -> Result<()> {
+        let (schedule, next) = (self.sessions.schedule, self.next);
+        let base = self.buffer().await?.base();
+        let middle = (base + (at - base) / 2) / MARK_EVERY * MARK_EVERY;
+        if middle >= base + MARK_EVERY && schedule.may_cut(next, base) {
+            self.send(middle).await?;
+        }
+        self.send(at).await
     }
 
     /// Where the server takes every PUT, one that comes late, from a writer that was shut out, would replace the object that
@@ -162,18 +182,15 @@ impl S3Hold {
         }
     }
 
-    /// Sends what lies before a mark as a part, if it is enough for one.
-    async fn send_to_mark(&mut self, durable: u64) -> Result<()> {
+    /// Whether what lies before a mark is enough for a part.
+    async fn is_part(&mut self, durable: u64) -> Result<bool> {
         let (schedule, next) = (self.sessions.schedule, self.next);
         let has_multipart = self.multipart.is_some();
         let buffer = self.buffer().await?;
         let (base, end) = (buffer.base(), buffer.end());
         let is_large = durable >= base + LEAST;
         let has_parts = has_multipart || end >= schedule.end(next, base);
-        if is_large && has_parts && schedule.may_cut(next, base) {
-            self.send(durable).await?;
-        }
-        Ok(())
+        Ok(is_large && has_parts && schedule.may_cut(next, base))
     }
 
     /// What the record of a mark has to keep: what is behind the parts, and in no record before it.
@@ -198,7 +215,7 @@ impl S3Hold {
     async fn save_as(&mut self, record: Record, own: Content, committing: Option<Committing>) -> Result<()> {
         let number =
             if record.fence == self.known.state.record.fence { number_of(&self.known.name) + 1 } else { 0 };
-        let name = name_of(&record.fence, number);
+        let name = name_of(&record.fence, number, &self.nonce);
         let mut parted = self.known.state.parted.clone();
         // What was sent since the last mark belongs to no durable offset.
         if committing.is_none() && parted.parts.len() != self.parts.len() {
@@ -206,6 +223,7 @@ impl S3Hold {
             // Their bytes are in parts now.
             parted.pieces.clear();
         }
+        self.looked = None;
         parted.next = self.next;
         parted.multipart.clone_from(&self.multipart);
         self.known =
@@ -217,10 +235,32 @@ impl S3Hold {
         Record { updated: now(), ..self.known.state.record.clone() }
     }
 
+    /// The object has the bookmark with it: then no record need say that the commit begins. Whoever meets the session in doubt
+    /// looks at the object.
+    fn is_told_by_object(&self, bookmark: &Bytes) -> bool {
+        self.multipart.is_none()
+            && self.sessions.store.guard_of_put() == Guard::IfAbsent
+            && bookmark.len() <= LONGEST_BOOKMARK
+    }
+
+    /// Makes sure that the commit, if it happens, is known again, and that no newer writer has the session.
+    async fn announce(&mut self, size: u64, bookmark: &Bytes) -> Result<()> {
+        if self.is_told_by_object(bookmark) {
+            self.sessions.doubt(&self.id, &self.known);
+            if self.looked.is_some_and(|looked| looked.elapsed() < FRESH) {
+                return Ok(());
+            }
+        } else {
+            let committing = Committing { size, bookmark: bookmark.clone() };
+            self.save_as(self.touched(), Content::default(), Some(committing)).await?;
+        }
+        self.must_be_highest().await
+    }
+
     /// Makes the bytes the object, and says what the server says of it.
-    async fn publish(&mut self, size: u64) -> Result<Found> {
+    async fn publish(&mut self, size: u64, bookmark: &Bytes) -> Result<Found> {
         let outcome = if self.multipart.is_none() {
-            self.publish_whole(size).await
+            self.publish_whole(size, bookmark).await
         } else {
             self.publish_parts().await
         };
@@ -243,7 +283,11 @@ impl S3Hold {
     }
 
     /// One request for an object that is smaller than its first part.
-    async fn publish_whole(&mut self, size: u64) -> std::result::Result<Published, Failure> {
+    async fn publish_whole(
+        &mut self,
+        size: u64,
+        bookmark: &Bytes,
+    ) -> std::result::Result<Published, Failure> {
         if self.must_be_in_parts(size) {
             // An object was there a moment ago.
             return Err(Failure::Condition);
@@ -251,7 +295,9 @@ impl S3Hold {
         let content = self.buffer().await.map_err(Failure::Other)?.content(0, size);
         let guard = self.sessions.store.guard_of_put();
         self.must_be_free(&guard).await?;
-        self.sessions.bucket().put(self.key(), content, &guard, self.extra()).await.map(Published::Seen)
+        let extra =
+            Extra { bookmark: Some(bookmark).filter(|_| self.is_told_by_object(bookmark)), ..self.extra() };
+        self.sessions.bucket().put(self.key(), content, &guard, extra).await.map(Published::Seen)
     }
 
     async fn publish_parts(&mut self) -> std::result::Result<Published, Failure> {
@@ -420,8 +466,8 @@ impl SessionHold for S3Hold {
     }
 
     async fn take_over(&mut self, fence: Fence) -> Result<()> {
-        if self.known.is_own && self.known.state.record.fence == fence && self.known.state.record.durable == 0
-        {
+        // The same writer, at the process where it was before.
+        if self.known.is_own && self.known.state.record.fence == fence {
             return Ok(());
         }
         if self.known.state.record.state == UploadState::Committed {
@@ -465,7 +511,9 @@ impl SessionHold for S3Hold {
             return self.arrive().await;
         }
         self.due = None;
-        self.send_to_mark(durable).await?;
+        if self.is_part(durable).await? {
+            self.send_in_two(durable).await?;
+        }
         self.arrive().await?;
         let own = self.own(durable).await?;
         self.record_mark(durable, bookmark, own).await
@@ -476,7 +524,9 @@ impl SessionHold for S3Hold {
         if self.due.is_some() {
             return Ok(());
         }
-        self.send_to_mark(durable).await?;
+        if self.is_part(durable).await? {
+            self.send(durable).await?;
+        }
         if self.buffer().await?.base() != durable {
             return Ok(());
         }
@@ -498,11 +548,8 @@ impl SessionHold for S3Hold {
             self.send_rest().await?;
         }
         self.due = None;
-        // That it begins: a crash from here on is told by the object.
-        let committing = Committing { size, bookmark: bookmark.clone() };
-        self.save_as(self.touched(), Content::default(), Some(committing)).await?;
-        self.must_be_highest().await?;
-        let found = self.publish(size).await?;
+        self.announce(size, &bookmark).await?;
+        let found = self.publish(size, &bookmark).await?;
         let object = listing::object(&self.known.state.record.key, found);
         let state = UploadState::Committed;
         let record =

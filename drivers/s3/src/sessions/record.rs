@@ -178,18 +178,27 @@ impl State {
     }
 }
 
-/// Sorts as fences do: by counter, then by owner in the order of its bytes, then by number.
-pub(super) fn name_of(fence: &Fence, number: u32) -> String {
-    format!("{:016x}-{}-{number:08x}", fence.counter, hex(fence.owner.as_bytes()))
+/// The first record of a session, where the server lets one writer alone make it. It sorts before all others.
+pub(super) const CREATED: &str = "0000000000000000";
+
+/// Sorts as fences do: by counter, then by owner in the order of its bytes, then by number. The nonce is the writer's: one
+/// whose fence is equal writes nothing under the same name.
+pub(super) fn name_of(fence: &Fence, number: u32, nonce: &str) -> String {
+    format!("{:016x}-{}-{number:08x}-{nonce}", fence.counter, hex(fence.owner.as_bytes()))
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The number at the end of a name.
+/// The number in a name.
 pub(super) fn number_of(name: &str) -> u32 {
-    name.rsplit('-').next().and_then(|number| u32::from_str_radix(number, 16).ok()).unwrap_or(0)
+    name.split('-').nth(2).and_then(|number| u32::from_str_radix(number, 16).ok()).unwrap_or(0)
+}
+
+/// What no other writer has.
+pub(super) fn nonce() -> Result<String> {
+    Ok(UploadId::random()?.as_str()[..16].to_owned())
 }
 
 /// The present, as records keep it.
@@ -255,11 +264,12 @@ mod tests {
             fence(1, "a"),
             fence(u64::MAX, "~"),
         ];
-        let mut names: Vec<_> = fences.iter().map(|fence| name_of(fence, 3)).collect();
+        let mut names: Vec<_> = fences.iter().map(|fence| name_of(fence, 3, "0a")).collect();
         fences.sort();
         names.sort();
-        assert_eq!(names, fences.iter().map(|fence| name_of(fence, 3)).collect::<Vec<_>>());
-        assert!(name_of(&fences[0], 9) < name_of(&fences[0], 10));
-        assert_eq!(number_of(&name_of(&fences[0], 300)), 300);
+        assert_eq!(names, fences.iter().map(|fence| name_of(fence, 3, "0a")).collect::<Vec<_>>());
+        assert!(name_of(&fences[0], 9, "ff") < name_of(&fences[0], 10, "00"));
+        assert!(*CREATED < *name_of(&Fence::default(), 0, "00"));
+        assert_eq!((number_of(&name_of(&fences[0], 300, "00")), number_of(CREATED)), (300, 0));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -11,7 +11,7 @@ use longshore_driver_sdk::sessions::{Record, SessionStorage};
 use longshore_driver_sdk::{DriverError, Key, Object, Reason, Result, UploadId, UploadState};
 
 use super::hold::S3Hold;
-use super::record::{Parted, Piece, State, UPLOADS, name_of};
+use super::record::{CREATED, Parted, Piece, State, UPLOADS, name_of, nonce};
 use super::schedule::Schedule;
 use crate::body::Content;
 use crate::bucket::{BATCH, Bucket, Extra, Guard};
@@ -48,6 +48,8 @@ pub(super) struct Known {
     pub(super) is_own: bool,
     /// The record's own bytes, if they are few.
     pub(super) own: Option<Bytes>,
+    /// No record says that a commit began, and yet there may be an object by now.
+    in_doubt: bool,
 }
 
 impl S3Sessions {
@@ -82,6 +84,11 @@ impl Records {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
+    /// From now on the object may be there, whatever becomes of the request that makes it.
+    pub(super) fn doubt(&self, id: &UploadId, known: &Known) {
+        self.remember(id, Known { in_doubt: true, ..known.clone() });
+    }
+
     /// The names of all records that sort behind a text, in their order.
     pub(super) async fn names(&self, id: &UploadId, behind: &str) -> Result<Vec<String>> {
         let folder = folder(id);
@@ -101,25 +108,37 @@ impl Records {
         }
     }
 
-    /// What holds of a session: its highest record, and if that is of a commit that began, what came of it (contract clause
-    /// U14).
+    /// What holds of a session: its highest record, and if a commit may have begun, what came of it (contract clause U14).
     pub(super) async fn present(&self, id: &UploadId) -> Result<Known> {
         let known = self.highest(id).await?;
-        let Some(committing) = &known.state.committing else { return Ok(known) };
-        let key = &known.state.record.key;
-        let found = self.bucket().stat(key.as_str()).await?;
-        let Some(found) = found.filter(|found| found.is_of(id) && found.size == committing.size) else {
+        if !self.may_be_committed(&known) {
             return Ok(known);
+        }
+        let key = &known.state.record.key;
+        let found = self.bucket().stat(key.as_str()).await?.filter(|found| found.is_of(id));
+        let Some(found) = found else { return Ok(known) };
+        let bookmark = match &known.state.committing {
+            Some(committing) => Some(&committing.bookmark).filter(|_| found.size == committing.size),
+            None => found.bookmark.as_ref(),
         };
+        let Some(bookmark) = bookmark.cloned() else { return Ok(known) };
         let record = Record {
             state: UploadState::Committed,
-            durable: committing.size,
-            bookmark: committing.bookmark.clone(),
+            durable: found.size,
+            bookmark,
             object: Some(listing::object(key, found)),
             ..known.state.record.clone()
         };
         let state = State { record, parted: known.state.parted.clone(), committing: None };
         Ok(Known { state: Arc::new(state), ..known })
+    }
+
+    fn may_be_committed(&self, known: &Known) -> bool {
+        let state = &known.state;
+        let told_by_object = known.in_doubt
+            && state.parted.multipart.is_none()
+            && self.store.guard_of_put() == Guard::IfAbsent;
+        state.record.state == UploadState::Open && (state.committing.is_some() || told_by_object)
     }
 
     /// The highest record. One that this process knows to be there need not be listed again, only what is behind it.
@@ -164,7 +183,8 @@ impl Records {
             }
         };
         let state = State::decode(id, name, &text[..line])?;
-        let known = Known { name: name.to_owned(), state: Arc::new(state), is_own: false, own: None };
+        let state = Arc::new(state);
+        let known = Known { name: name.to_owned(), state, is_own: false, own: None, in_doubt: true };
         self.remember(id, known.clone());
         Ok(known)
     }
@@ -174,21 +194,33 @@ impl Records {
         &self,
         id: &UploadId,
         name: &str,
-        mut state: State,
+        state: State,
         own: Content,
     ) -> Result<Known> {
+        let written = self.try_record(id, name, state, own, &Guard::None).await;
+        written.map_err(|failure| failure.into_error(&format!("PUT {}{name}", folder(id))))
+    }
+
+    async fn try_record(
+        &self,
+        id: &UploadId,
+        name: &str,
+        mut state: State,
+        own: Content,
+        guard: &Guard,
+    ) -> std::result::Result<Known, Failure> {
         let size = own.len();
-        let line = state.encode(size)?;
+        let line = state.encode(size).map_err(Failure::Other)?;
         let at = line.len() as u64;
         let content = Content { head: line, file: own.file, sum: None };
-        let kept = if size <= SMALL { small(&content)? } else { None };
+        let kept = if size <= SMALL { small(&content).map_err(Failure::Other)? } else { None };
         let path = format!("{}{name}", folder(id));
-        let put = self.bucket().put(&path, content, &Guard::None, Extra::default()).await;
-        put.map_err(|failure| failure.into_error(&format!("PUT {path}")))?;
+        self.bucket().put(&path, content, guard, Extra::default()).await?;
         if size > 0 {
             state.parted.pieces.push(Piece { record: name.to_owned(), at, size });
         }
-        let known = Known { name: name.to_owned(), state: Arc::new(state), is_own: true, own: kept };
+        let state = Arc::new(state);
+        let known = Known { name: name.to_owned(), state, is_own: true, own: kept, in_doubt: false };
         self.remember(id, known.clone());
         Ok(known)
     }
@@ -243,18 +275,33 @@ fn before(name: &str) -> String {
 impl SessionStorage for S3Sessions {
     type Hold = S3Hold;
 
+    fn refuses_what_is_taken(&self) -> bool {
+        let store = &self.0.store;
+        store.guard_of_put() == Guard::IfAbsent && store.guard_of_complete() == Guard::IfAbsent
+    }
+
     async fn create(&self, id: &UploadId, record: Record) -> Result<S3Hold> {
-        if self.0.known(id).is_some() {
-            return Err(DriverError::new(Reason::UploadExists, format!("upload {id} exists; resume it")));
-        }
-        let name = name_of(&record.fence, 0);
+        let began = Instant::now();
+        let exists = || DriverError::new(Reason::UploadExists, format!("upload {id} exists; resume it"));
+        let (name, guard) = if self.refuses_what_is_taken() {
+            (CREATED.to_owned(), Guard::IfAbsent)
+        } else if self.0.known(id).is_some() {
+            return Err(exists());
+        } else {
+            (name_of(&record.fence, 0, &nonce()?), Guard::None)
+        };
         let state = State { record, parted: Parted { next: 1, ..Parted::default() }, committing: None };
-        let known = self.0.write_record(id, &name, state, Content::default()).await?;
-        Ok(S3Hold::new(&self.0, id, known))
+        let created = self.0.try_record(id, &name, state, Content::default(), &guard).await;
+        let known = created.map_err(|failure| match failure {
+            Failure::Condition => exists(),
+            other => other.into_error(&format!("PUT {}{name}", folder(id))),
+        })?;
+        S3Hold::new(&self.0, id, known, began)
     }
 
     async fn hold(&self, id: &UploadId, _wait: Duration) -> Result<S3Hold> {
-        Ok(S3Hold::new(&self.0, id, self.0.present(id).await?))
+        let began = Instant::now();
+        S3Hold::new(&self.0, id, self.0.present(id).await?, began)
     }
 
     async fn read(&self, id: &UploadId) -> Result<Record> {
@@ -287,11 +334,11 @@ mod tests {
     fn just_before_a_name_lies_no_other_name_but_all_higher_ones_are_behind() {
         let fence = Fence { counter: 3, owner: "core".to_owned() };
         for number in [0, 1, 9, 10, 15, 16, 255, 4096] {
-            let name = name_of(&fence, number);
+            let name = name_of(&fence, number, "00ff00ff");
             let text = before(&name);
             assert!(text < name, "{text} {name}");
             if number > 0 {
-                assert!(text > name_of(&fence, number - 1), "{text}");
+                assert!(text > name_of(&fence, number - 1, "ffffffff"), "{text}");
             }
         }
     }
