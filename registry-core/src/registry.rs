@@ -13,6 +13,7 @@ pub mod layout;
 mod lease;
 pub mod manifests;
 mod mounts;
+mod own_uploads;
 pub mod precondition;
 mod presence;
 mod records;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use crate::oci::RepositoryName;
 use crate::storage::Storages;
 pub use error::{RegistryError, Result};
+use own_uploads::OwnUploads;
 use store::Store;
 use turns::Turns;
 
@@ -81,6 +83,7 @@ struct Shared {
     owner: String,
     /// The last steps of one digest go one at a time, so that pushes of the same layer at once keep one object.
     turns: Turns,
+    own_uploads: OwnUploads,
 }
 
 /// One repository: its name, and the store that it lives in.
@@ -93,7 +96,15 @@ pub struct Repository {
 
 impl Registry {
     pub fn new(storages: Storages, rules: Rules, owner: String) -> Self {
-        Self { storages, shared: Arc::new(Shared { rules, owner, turns: Turns::default() }) }
+        Self {
+            storages,
+            shared: Arc::new(Shared {
+                rules,
+                owner,
+                turns: Turns::default(),
+                own_uploads: OwnUploads::default(),
+            }),
+        }
     }
 
     /// The repository of this name, which exists as soon as something is pushed to it.

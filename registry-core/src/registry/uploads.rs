@@ -109,11 +109,7 @@ impl Repository {
 
     /// Ends an upload: the last chunk, if any, the digest, the link (spec end-6). Doing it again gives the same answer.
     pub async fn finish_upload(&self, id: &UploadId, digest: &Digest, chunk: Chunk) -> Result<()> {
-        let (upload, bookmark) = self.find_upload(id).await?;
-        if upload.state == UploadState::Committed {
-            return self.finish_committed(&upload, &bookmark, digest).await;
-        }
-        let mut session = match self.take_over(&upload, Some(digest.algorithm())).await {
+        let mut session = match self.resume(id, Some(digest.algorithm())).await {
             Err(RegistryError::UploadFinished(_)) => {
                 let (upload, bookmark) = self.find_upload(id).await?;
                 return self.finish_committed(&upload, &bookmark, digest).await;
@@ -135,6 +131,7 @@ impl Repository {
         if upload.state == UploadState::Committed {
             return Err(RegistryError::UploadFinished(id.to_string()));
         }
+        self.shared.own_uploads.forget(id);
         self.store.driver().end_upload(id, &self.next_fence(&upload)).await?;
         Ok(())
     }
@@ -145,8 +142,9 @@ impl Repository {
         let bookmark = Bookmark::new(&self.name, &hasher).to_bytes()?;
         let fence = Fence { counter: 1, owner: self.shared.owner.clone() };
         let mode = OpenMode::Create { key: layout::object(&object)?, size_hint, bookmark };
-        let (upload, stream) =
-            self.store.driver().open_upload(OpenUpload { id: id.clone(), fence, mode }).await?;
+        let open = OpenUpload { id: id.clone(), fence: fence.clone(), mode };
+        let (upload, stream) = self.store.driver().open_upload(open).await?;
+        self.shared.own_uploads.note(&self.name, &id, fence);
         Ok(Session { id, object, stream, hasher, received: 0, marks: upload.mark_every })
     }
 
@@ -158,24 +156,35 @@ impl Repository {
         if bookmark.repository == self.name.as_str() { Ok((upload, bookmark)) } else { Err(unknown()) }
     }
 
+    /// Goes on with a session as the writer that this core is, or else as a new one.
     async fn resume(&self, id: &UploadId, wanted: Option<Algorithm>) -> Result<Session> {
+        if let Some(fence) = self.shared.own_uploads.fence(&self.name, id) {
+            match self.open_session(id, fence, wanted).await {
+                Err(RegistryError::UploadTakenOver) => self.shared.own_uploads.forget(id),
+                outcome => return outcome,
+            }
+        }
         let (found, _) = self.find_upload(id).await?;
-        self.take_over(&found, wanted).await
-    }
-
-    /// Takes a session over that was found. One without bytes can still take the algorithm that is wanted.
-    async fn take_over(&self, found: &Upload, wanted: Option<Algorithm>) -> Result<Session> {
-        let id = &found.id;
         if found.state == UploadState::Committed {
             return Err(RegistryError::UploadFinished(id.to_string()));
         }
-        let open = OpenUpload { id: id.clone(), fence: self.next_fence(found), mode: OpenMode::Resume };
+        self.open_session(id, self.next_fence(&found), wanted).await
+    }
+
+    /// One without bytes can still take the algorithm that is wanted.
+    async fn open_session(&self, id: &UploadId, fence: Fence, wanted: Option<Algorithm>) -> Result<Session> {
+        let unknown = || RegistryError::UploadUnknown(id.to_string());
+        let open = OpenUpload { id: id.clone(), fence: fence.clone(), mode: OpenMode::Resume };
         let opened = self.store.driver().open_upload(open).await.map_err(taken_over).optional_storage()?;
-        let (upload, stream) = opened.ok_or_else(|| RegistryError::UploadUnknown(id.to_string()))?;
+        let (upload, stream) = opened.ok_or_else(unknown)?;
+        let bookmark = Bookmark::from_bytes(&upload.bookmark)?;
+        if bookmark.repository != self.name.as_str() {
+            return Err(unknown());
+        }
         if upload.state == UploadState::Committed {
             return Err(RegistryError::UploadFinished(id.to_string()));
         }
-        let bookmark = Bookmark::from_bytes(&upload.bookmark)?;
+        self.shared.own_uploads.note(&self.name, id, fence);
         let hasher = match wanted {
             Some(algorithm) if upload.durable == 0 => Hasher::new(algorithm),
             _ => bookmark.hasher()?,
@@ -257,6 +266,7 @@ impl Repository {
         let size = session.received;
         let began = Began::now();
         session.stream.commit(size, bookmark.to_bytes()?).await.map_err(taken_over)?;
+        self.shared.own_uploads.forget(&session.id);
         self.verify_committed(&bookmark, digest, &session.object, &session.id).await?;
         self.record(digest, &session.object, size, began).await
     }
