@@ -88,7 +88,15 @@ pub(crate) fn pull_manifest(agent: &Agent, url: &str, reference: &str) -> Result
 /// Reads a blob and throws it away. By curl: client and servers share the processors, and a client that copies each byte
 /// once more takes from the faster server what it can't give.
 pub(crate) fn pull(url: &str, digest: &str, size: u64) -> Result<(), String> {
+    pull_from(url, digest, size, None)
+}
+
+/// The same, from one of this machine's addresses, and following redirects.
+pub(crate) fn pull_from(url: &str, digest: &str, size: u64, address: Option<&str>) -> Result<(), String> {
     let mut curl = Command::new("curl");
+    if let Some(address) = address {
+        curl.args(["--location", "--interface", address]);
+    }
     curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--output", "/dev/null"]);
     curl.args(["--write-out", "%{size_download}", &format!("{url}/v2/{REPOSITORY}/blobs/{digest}")]);
     let output = curl.output().map_err(|error| failed("cannot start curl", error))?;

@@ -143,10 +143,14 @@ fn longshore(programs: &Programs, store: &Path, port: u16) -> Command {
     command
 }
 
+/// Clients that come from there are sent to the store itself. All of 127.0.0.0/8 is this machine.
+pub(crate) const REDIRECTED: &str = "127.0.0.2";
+
 fn longshore_over_s3(programs: &Programs, bucket: &Versitygw, port: u16) -> Command {
     let mut command = Command::new(&programs.longshore);
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
     bucket.be_store_of(&mut command);
+    command.env("LONGSHORE_STORAGE__MAIN__REDIRECT__NETWORKS", format!("['{REDIRECTED}']"));
     command
 }
 

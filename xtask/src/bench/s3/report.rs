@@ -18,7 +18,8 @@ counted apart; distribution's health check is off. What zot and Angos cost was m
 
 The AWS SDK alone is a program that does nothing else (`drivers/s3/examples/sdk_alone.rs`): a multipart upload from memory
 without checksums, then one GET. Through core and driver the same bytes are pushed by a plain HTTP client and pulled by
-`curl`; they are hashed, checked and made resumable on their way. Each sample has a server of its own that was just started,
+`curl`; they are hashed, checked and made resumable on their way. By a redirect, the core answers with a signed URL, and `curl`
+fetches from the server. Each sample has a server of its own that was just started,
 and the order turns with each pair; a first pair is not counted. A ratio is the median of the ratios of the pairs.
 
 ";
@@ -81,6 +82,7 @@ fn throughput(text: &mut String, samples: &Samples, megabytes: u64) {
     };
     text.push_str(&row("push", |sample| sample.push.as_secs_f64()));
     text.push_str(&row("pull", |sample| sample.pull.as_secs_f64()));
+    text.push_str(&row("pull by a redirect", |sample| sample.redirected.as_secs_f64()));
 }
 
 /// The median, and the least and the most seen.

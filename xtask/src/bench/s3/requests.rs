@@ -56,8 +56,8 @@ impl Step {
     fn bound(self) -> Option<(&'static str, f64)> {
         match self {
             Self::PushLayer => Some(("requests of the push of a layer", 32.0)),
-            Self::PushConfiguration => None,
-            Self::PushManifest => Some(("requests of the push of a manifest", 14.0)),
+            // Bounded together.
+            Self::PushConfiguration | Self::PushManifest => None,
             Self::GetByTag => Some(("requests of a GET by tag", 2.0)),
             Self::GetLayer => Some(("requests of a GET of a layer", 2.0)),
         }
@@ -71,10 +71,20 @@ impl Counts {
             let (what, most) = step.bound()?;
             Some(Check::new(what, Bound::AtMost(most), cost.requests as f64))
         });
+        let with_configuration = Step::ALL.iter().zip(&self.ours);
+        let with_configuration = with_configuration
+            .filter(|(step, _)| matches!(step, Step::PushConfiguration | Step::PushManifest))
+            .map(|(_, cost)| cost.requests)
+            .sum::<usize>();
+        let with_configuration = Check::new(
+            "requests of the push of a manifest and its configuration",
+            Bound::AtMost(14.0),
+            with_configuration as f64,
+        );
         let copies: usize = self.ours.iter().map(|cost| cost.copies).sum();
         let copies =
             Check::new("requests that move bytes inside the store", Bound::AtMost(0.0), copies as f64);
-        bounded.chain([copies]).collect()
+        bounded.chain([with_configuration, copies]).collect()
     }
 }
 

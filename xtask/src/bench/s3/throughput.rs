@@ -11,7 +11,7 @@ use crate::bench::client::{self, REPOSITORY};
 use crate::bench::load::{noise, touch_memory};
 use crate::bench::ratio::{Bound, Check};
 use crate::bench::sample::median;
-use crate::bench::server::{Kind, Server};
+use crate::bench::server::{Kind, REDIRECTED, Server};
 use crate::bench::{WARM_UP, remove};
 use crate::console;
 use crate::s3_servers::versitygw::{BUCKET, Purpose, Versitygw};
@@ -27,6 +27,8 @@ const AT_ONCE: [u32; 3] = [1, 2, 4];
 pub(crate) struct Sample {
     pub(crate) push: Duration,
     pub(crate) pull: Duration,
+    /// A pull that the core redirects to the store. The SDK has but one way.
+    pub(crate) redirected: Duration,
 }
 
 pub(crate) struct Samples {
@@ -49,7 +51,9 @@ impl Samples {
             .map(|seen| Check::new("push, ratio to the SDK alone", least(0.8), seen));
         let pull = ratio(|sample| sample.pull)
             .map(|seen| Check::new("pull, ratio to the SDK alone", least(0.8), seen));
-        push.into_iter().chain(pull).collect()
+        let redirected = ratio(|sample| sample.redirected)
+            .map(|seen| Check::new("pull by a redirect, ratio to the SDK alone", least(0.8), seen));
+        push.into_iter().chain(pull).chain(redirected).collect()
     }
 }
 
@@ -95,7 +99,10 @@ fn through_core_and_driver(bench: &Bench<'_>, content: &[u8]) -> Result<(Sample,
         let push = began.elapsed();
         let began = Instant::now();
         client::pull(&server.url, &digest, content.len() as u64)?;
-        Ok((Sample { push, pull: began.elapsed() }, server.peak_mib()))
+        let pull = began.elapsed();
+        let began = Instant::now();
+        client::pull_from(&server.url, &digest, content.len() as u64, Some(REDIRECTED))?;
+        Ok((Sample { push, pull, redirected: began.elapsed() }, server.peak_mib()))
     })
 }
 
@@ -113,7 +120,8 @@ fn sdk_alone(bench: &Bench<'_>, at_once: u32) -> Result<Sample, String> {
         let seconds: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         match seconds.as_slice() {
             [push, pull] if output.status.success() => {
-                Ok(Sample { push: Duration::from_secs_f64(*push), pull: Duration::from_secs_f64(*pull) })
+                let [push, pull] = [push, pull].map(|seconds| Duration::from_secs_f64(*seconds));
+                Ok(Sample { push, pull, redirected: pull })
             }
             _ => Err(format!("the SDK alone ended with {}: {said}{complained}", output.status)),
         }
