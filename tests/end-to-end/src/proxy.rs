@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// Bodies below this have no middle.
 const LARGE: usize = 1 << 20;
 /// Words of so many letters are names that nobody chose.
-const RANDOM: usize = 17;
+const RANDOM: usize = 16;
 
 /// A request of a client that does the same again and again: the first, second ... of its kind. By its kind, because one that
 /// is tried again must not make another of those that come after it.
@@ -272,15 +272,27 @@ impl Request {
 
 /// The line without what is random in it: long names, and the id of a multipart upload.
 fn kind(line: &str) -> String {
-    let (before, id) = line.split_once("uploadId=").unwrap_or((line, ""));
+    let line = line.replace("%2F", "/");
+    let (before, id) = line.split_once("uploadId=").unwrap_or((&line, ""));
     let after = id.find(['&', ' ']).map_or("", |end| &id[end..]);
     let mut kind = String::new();
     for word in before.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric()) {
-        let shard = word.strip_suffix('/').filter(|shard| shard.len() == 2);
-        let is_shard = shard.is_some_and(|shard| shard.bytes().all(|letter| letter.is_ascii_hexdigit()));
-        if is_shard || word.len() >= RANDOM { kind.push('#') } else { kind += word }
+        if is_shard(word) || is_time(word) || word.len() >= RANDOM { kind.push('#') } else { kind += word }
     }
     kind + after
+}
+
+fn is_shard(word: &str) -> bool {
+    word.strip_suffix('/').is_some_and(|shard| is_hex(shard, 2))
+}
+
+/// Nonces of holders and links begin with it.
+fn is_time(word: &str) -> bool {
+    word.strip_suffix('-').is_some_and(|time| is_hex(time, 12))
+}
+
+fn is_hex(word: &str, length: usize) -> bool {
+    word.len() == length && word.bytes().all(|letter| letter.is_ascii_hexdigit())
 }
 
 fn header<'a>(headers: &'a str, name: &str) -> Option<&'a str> {

@@ -260,14 +260,10 @@ pub(super) fn folder(id: &UploadId) -> String {
     format!("{UPLOADS}{id}/")
 }
 
-/// A text right before a name.
+/// A text right before a name: no other has all of its letters but the last.
 fn before(name: &str) -> String {
     let mut text = name.to_owned();
-    // Names end with a hexadecimal digit, and '!' sorts before those; no name is between.
-    if let Some(last) = text.pop() {
-        text.push(char::from_u32(last as u32 - 1).unwrap_or('!'));
-        text.push('~');
-    }
+    text.pop();
     text
 }
 
