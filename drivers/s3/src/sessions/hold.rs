@@ -300,8 +300,8 @@ impl S3Hold {
         self.sessions.bucket().put(self.key(), content, &guard, extra).await.map(Published::Seen)
     }
 
+    /// The rest was sent before the commit was announced.
     async fn publish_parts(&mut self) -> std::result::Result<Published, Failure> {
-        self.send_rest().await.map_err(Failure::Other)?;
         self.arrive().await.map_err(Failure::Other)?;
         let guard = self.sessions.store.guard_of_complete();
         self.must_be_free(&guard).await?;
