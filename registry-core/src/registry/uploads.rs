@@ -110,10 +110,7 @@ impl Repository {
     /// Ends an upload: the last chunk, if any, the digest, the link (spec end-6). Doing it again gives the same answer.
     pub async fn finish_upload(&self, id: &UploadId, digest: &Digest, chunk: Chunk) -> Result<()> {
         let mut session = match self.resume(id, Some(digest.algorithm())).await {
-            Err(RegistryError::UploadFinished(_)) => {
-                let (upload, bookmark) = self.find_upload(id).await?;
-                return self.finish_committed(&upload, &bookmark, digest).await;
-            }
+            Err(RegistryError::UploadFinished(_)) => return self.finish_again(id, digest).await,
             session => session?,
         };
         self.write(&mut session, chunk).await?;
@@ -279,14 +276,17 @@ impl Repository {
         }
         let session = match self.resume(id, None).await {
             // The commit came through after all, while the session was looked at.
-            Err(RegistryError::UploadFinished(_)) => {
-                let (upload, bookmark) = self.find_upload(id).await?;
-                return self.finish_committed(&upload, &bookmark, digest).await;
-            }
+            Err(RegistryError::UploadFinished(_)) => return self.finish_again(id, digest).await,
             session => session?,
         };
         let complete = session.hasher.algorithm() == digest.algorithm() && session.hasher.digest() == *digest;
         if complete { self.commit(session, digest).await } else { Err(failure.into()) }
+    }
+
+    /// Of a session that is committed.
+    async fn finish_again(&self, id: &UploadId, digest: &Digest) -> Result<()> {
+        let (upload, bookmark) = self.find_upload(id).await?;
+        self.finish_committed(&upload, &bookmark, digest).await
     }
 
     async fn finish_committed(&self, upload: &Upload, bookmark: &Bookmark, digest: &Digest) -> Result<()> {
