@@ -59,22 +59,14 @@ pub(super) async fn write(bed: &Bed, key: &str, content: &[u8]) -> Verdict<v1::U
 
 /// A key that has an object is refused to a new session, at once or at its commit.
 pub(super) async fn taken_key_is_refused(driver: &Connection, id: &str, key: &str) -> Verdict {
-    let said = match driver.create_upload(id, key, fence(1)).await {
-        Err(said) => return refused_as_taken("create for a key that has an object", said),
-        Ok(mut writer) => writer.commit().await,
-    };
-    match said {
-        Err(said) => refused_as_taken("WriteCommit for a key that has an object", said)?,
-        Ok(_) => {
-            let sent = "create and WriteCommit for a key that has an object";
-            return Err(Failure::new(sent, "AlreadyExists / KEY_EXISTS", "committed"));
+    let refused_as_taken = |sent, said| refused(sent, said, Code::AlreadyExists, "KEY_EXISTS").map(drop);
+    match driver.create_upload(id, key, fence(1)).await {
+        Err(said) => return refused_as_taken("create for a key that has an object", Err(said)),
+        Ok(mut writer) => {
+            refused_as_taken("WriteCommit for a key that has an object", writer.commit().await)?;
         }
     }
     answered("EndUpload", driver.end(id, fence(1)).await).map(drop)
-}
-
-fn refused_as_taken(sent: &str, said: Said) -> Verdict {
-    refused::<()>(sent, Err(said), Code::AlreadyExists, "KEY_EXISTS").map(drop)
 }
 
 /// A new session of writer 1.

@@ -71,15 +71,14 @@ impl Counts {
             let (what, most) = step.bound()?;
             Some(Check::new(what, Bound::AtMost(most), cost.requests as f64))
         });
-        let with_configuration = Step::ALL.iter().zip(&self.ours);
-        let with_configuration = with_configuration
-            .filter(|(step, _)| matches!(step, Step::PushConfiguration | Step::PushManifest))
-            .map(|(_, cost)| cost.requests)
-            .sum::<usize>();
+        let of = |step| {
+            let found = Step::ALL.iter().zip(&self.ours).find(|(one, _)| **one == step);
+            found.map_or(0, |(_, cost)| cost.requests)
+        };
         let with_configuration = Check::new(
             "requests of the push of a manifest and its configuration",
             Bound::AtMost(14.0),
-            with_configuration as f64,
+            (of(Step::PushConfiguration) + of(Step::PushManifest)) as f64,
         );
         let copies: usize = self.ours.iter().map(|cost| cost.copies).sum();
         let copies =
