@@ -135,6 +135,12 @@ impl Client {
         expect(StatusCode::CREATED, "PUT upload", response).await.map(drop)
     }
 
+    /// The same with the last chunk.
+    pub async fn finish_upload_with(&self, location: &str, digest: &str, rest: Bytes) -> Result<(), Failure> {
+        let response = self.request(Method::PUT, &finish_path(location, digest)).body(rest).send().await?;
+        expect(StatusCode::CREATED, "PUT upload", response).await.map(drop)
+    }
+
     /// POST, PATCH, PUT; gives the digest.
     pub async fn push_blob(&self, repository: &str, content: impl Into<Bytes>) -> Result<String, Failure> {
         let content = content.into();

@@ -2,10 +2,9 @@
 //! distribution 61, zot 58 and Angos 57 for the push of a layer, each moving its bytes inside the store once more.
 
 use bytes::Bytes;
-use longshore_end_to_end::client::{OCI_MANIFEST, finish_path, image_manifest};
+use longshore_end_to_end::client::{OCI_MANIFEST, image_manifest};
 use longshore_end_to_end::servers::{Implementation, Request};
 use longshore_end_to_end::{Client, Random, figure, sha256};
-use reqwest::{Method, StatusCode};
 
 use crate::REPOSITORY;
 use crate::bucket::Bucket;
@@ -51,8 +50,7 @@ async fn a_push_and_a_pull_cost_few_requests_and_no_byte_is_moved_twice() {
 async fn put_blob(client: &Client, content: &'static str) -> String {
     let digest = sha256(content.as_bytes());
     let location = client.start_upload(REPOSITORY).await.expect("POST");
-    let put = client.request(Method::PUT, &finish_path(&location, &digest)).body(content);
-    assert_eq!(put.send().await.expect("PUT").status(), StatusCode::CREATED);
+    client.finish_upload_with(&location, &digest, Bytes::from(content)).await.expect("PUT");
     digest
 }
 

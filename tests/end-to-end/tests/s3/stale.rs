@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use longshore_end_to_end::client::{expect, finish_path};
 use longshore_end_to_end::proxy::{HoldingProxy, Moment, Step};
 use longshore_end_to_end::servers::{Implementation, S3Server, encode};
 use longshore_end_to_end::{Client, Failure, Random, Registry, figure, sha256};
@@ -294,9 +293,7 @@ async fn upload(
     for size in &chunks[..chunks.len() - 1] {
         (location, offset) = client.patch(&location, offset, rest.split_to(*size)).await?;
     }
-    let end =
-        client.request(Method::PUT, &finish_path(&location, &sha256(&content))).body(rest).send().await?;
-    expect(StatusCode::CREATED, "PUT", end).await.map(drop)
+    client.finish_upload_with(&location, &sha256(&content), rest).await
 }
 
 /// Other bytes from an offset on, or also more of them.
