@@ -62,7 +62,7 @@ faults! {
     ExpectedStoreUninitialised = "expected-store-uninitialised", "H6", "a store without an id is taken for the one expected";
     StoreMismatchReason = "store-mismatch-reason", "H6", "another store than expected is REQUEST_NOT_UNDERSTOOD";
     StoreIdErrorIsEmpty = "store-id-error-is-empty", "H7", "an id that can't be read is an empty one";
-    CapabilitiesVary = "capabilities-vary", "H8", "capabilities change from handshake to handshake";
+    LimitsVary = "limits-vary", "H8", "limits change from handshake to handshake";
     LimitChunkSmall = "limit-chunk-small", "H9", "max_chunk_bytes is 32 KiB";
     LimitChunkLarge = "limit-chunk-large", "H9", "max_chunk_bytes is 2 MiB";
     LimitInlineSmall = "limit-inline-small", "H9", "max_inline_bytes is 4 MiB";

@@ -1,6 +1,6 @@
 //! Handshake, Probe and what a driver says of itself (contract section H).
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use longshore_driver_proto::v1;
@@ -19,8 +19,8 @@ use crate::store::{Store, random};
 const MAJOR: u32 = 1;
 const UPLOAD_TTL: i64 = 7 * 24 * 3600;
 
-/// How many there were, for the fault that answers every other one otherwise.
-static HANDSHAKES: AtomicU32 = AtomicU32::new(0);
+/// An object as large as this fits, for the fault that says another size each time.
+static LARGEST: AtomicU64 = AtomicU64::new(1 << 60);
 
 impl Store {
     pub(crate) fn handshake(
@@ -107,7 +107,6 @@ impl Store {
     }
 
     fn capabilities(&self) -> v1::Capabilities {
-        let is_odd = HANDSHAKES.fetch_add(1, Ordering::Relaxed) % 2 == 1;
         let durability = match self.fault {
             Fault::DurabilityUntold => v1::Durability::Unspecified,
             _ => v1::Durability::Stable,
@@ -124,7 +123,7 @@ impl Store {
             delete_if_match: true,
             list_is_current: true,
             uploads_shared: true,
-            sign_get: self.fault != Fault::CapabilitiesVary || is_odd,
+            sign_get: true,
             crc32c: true,
             r#move: cost.into(),
         }
@@ -140,6 +139,8 @@ impl Store {
             upload_ttl: Some(prost_types::Duration { seconds: UPLOAD_TTL, nanos: 0 }),
         };
         match self.fault {
+            // Never the same twice, whatever other checks shake hands in between.
+            Fault::LimitsVary => limits.max_object_bytes = LARGEST.fetch_add(1, Ordering::Relaxed),
             Fault::LimitChunkSmall => limits.max_chunk_bytes = 32 * 1024,
             Fault::LimitChunkLarge => limits.max_chunk_bytes = 2 * 1024 * 1024,
             Fault::LimitInlineSmall => limits.max_inline_bytes = 4 * 1024 * 1024,
