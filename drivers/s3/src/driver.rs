@@ -10,8 +10,8 @@ use longshore_driver_sdk::backend::{self, PIECE};
 use longshore_driver_sdk::sessions::Sessions;
 use longshore_driver_sdk::{
     ByteStream, Capabilities, Condition, Description, Driver, DriverError, Durability, Entry, Key, Limits,
-    ListQuery, Object, Optional as _, Page, Probe, ProbeState, ReadRange, Reading, Reason, Result,
-    SignRequest, SignedUrl, Uploads,
+    ListQuery, Object, Page, Probe, ProbeState, ReadRange, Reading, Reason, Result, SignRequest, SignedUrl,
+    Uploads,
 };
 
 use crate::body::Content;
@@ -296,7 +296,6 @@ impl Driver for S3Driver {
     }
 
     async fn put(&self, key: &Key, content: Bytes, condition: Condition) -> Result<Object> {
-        let size = content.len() as u64;
         let found = match condition {
             Condition::Always => self.write(key, content, &Guard::None).await?,
             Condition::IfAbsent => self.put_new(key, content).await?,
@@ -314,8 +313,8 @@ impl Driver for S3Driver {
             return Ok(listing::object(key, found));
         }
         // Swift names no ETag where a later PUT overtook this one: then there is another object by now, which is not ours.
-        let now = self.stat(key).await.optional()?;
-        Ok(now.filter(|now| now.size == size).unwrap_or_else(|| listing::object(key, found)))
+        let now = self.store.found(key).await?.filter(|now| now.size == found.size);
+        Ok(listing::object(key, now.unwrap_or(found)))
     }
 
     /// The server does not say whether there was one, so it is asked before.
