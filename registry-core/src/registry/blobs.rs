@@ -1,6 +1,6 @@
 //! Blobs of a repository: reading them through links, leasing them, mounting and deleting them.
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use longshore_driver_sdk::{ByteStream, Object, Optional as _, ReadRange};
 
 use super::began::Began;
@@ -9,6 +9,9 @@ use super::records::{HolderRecord, LatestRecord, LinkRecord};
 use super::{RegistryError, Repository, Result, layout};
 use crate::oci::{ByteRange, Digest, RangeHeader};
 use crate::storage::advice::next_step;
+
+/// Links that are looked at by their names, where a listing may lag.
+const LOOKS_AT_ONCE: usize = 8;
 
 /// A blob on its way out.
 pub struct BlobReading {
@@ -146,7 +149,18 @@ impl Repository {
         }
         leases.sort_by(|a, b| b.nonce.cmp(&a.nonce));
         leases.dedup();
-        Ok(leases)
+        if self.lists_are_current() { Ok(leases) } else { self.that_are_there(digest, leases).await }
+    }
+
+    /// A listing that lags shows links that were deleted a moment ago, and `latest` may name one, written by a push that a
+    /// delete crossed. Their names do not lag.
+    async fn that_are_there(&self, digest: &Digest, leases: Vec<Lease>) -> Result<Vec<Lease>> {
+        let driver = self.store.driver();
+        let looks = stream::iter(leases).map(|lease| async move {
+            let found = driver.stat(&layout::link(&self.name, digest, &lease)?).await.optional()?;
+            Ok(found.map(|_| lease))
+        });
+        looks.buffered(LOOKS_AT_ONCE).try_filter_map(|lease| async { Ok(lease) }).try_collect().await
     }
 
     pub(super) fn lists_are_current(&self) -> bool {
