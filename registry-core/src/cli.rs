@@ -21,6 +21,9 @@ use crate::config::listen::{Listen, ListenAddress};
 use crate::registry::store::Store;
 use crate::server;
 
+/// One attempt at reaching a driver may take 6 s, and a busy machine more than one. Where nobody listens, that is said at once.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const HELP: &str = "\
 Examples:
   longshore serve --data /var/lib/longshore       serve on 127.0.0.1:5000
@@ -210,7 +213,7 @@ fn remote(endpoint: Endpoint, trust_uid: Option<u32>) -> RemoteDriver {
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 async fn probe(endpoint: Endpoint, trust_uid: Option<u32>) -> Result<(), Failure> {
     let driver = remote(endpoint.clone(), trust_uid);
-    let description = driver.connected(Duration::from_secs(5)).await?;
+    let description = driver.connected(PATIENCE).await?;
     let store_id = driver.store_id().await?;
     let probe = driver.probe().await?;
     println!("endpoint      {endpoint}");
@@ -254,7 +257,7 @@ fn bytes_to_gib(bytes: u64) -> f64 {
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 async fn init(endpoint: Endpoint, trust_uid: Option<u32>) -> Result<(), Failure> {
     let driver = remote(endpoint, trust_uid);
-    driver.connected(Duration::from_secs(5)).await?;
+    driver.connected(PATIENCE).await?;
     let store_id = UploadId::random()?.as_str().to_owned();
     match driver.initialise(&store_id).await {
         Ok(()) => {}

@@ -11,11 +11,9 @@ use longshore_driver_sdk::endpoint::Endpoint;
 use longshore_driver_sdk::{Capabilities, Description, Durability};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, remote};
+use super::{Failure, PATIENCE, remote};
 use crate::check::{self, Findings, Held, Latency, Skew, Transfer};
 use crate::storage::advice::next_step;
-
-const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Parser)]
 pub(super) struct Check {
