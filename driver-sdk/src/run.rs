@@ -21,6 +21,8 @@ use crate::server;
 const GRACE: Duration = Duration::from_secs(10);
 /// Threads for blocking file work: enough to keep a disk busy, few enough that their stacks and heaps stay small.
 const BLOCKING_THREADS: usize = 16;
+/// How often a driver that is not ready is looked at.
+const READY_EVERY: Duration = Duration::from_millis(100);
 /// How often idle sessions are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
@@ -161,8 +163,12 @@ where
     Ok(())
 }
 
-/// Ends sessions that nobody touched for their time to live (contract clause U17).
+/// Ends sessions that nobody touched for their time to live (contract clause U17). A driver that has yet to find out what
+/// its backend is says itself what is in the way.
 async fn expire(driver: Arc<dyn Driver>) {
+    while driver.ready().await.is_err() {
+        tokio::time::sleep(READY_EVERY).await;
+    }
     let mut every = tokio::time::interval(EXPIRE_EVERY);
     loop {
         every.tick().await;
