@@ -1,6 +1,12 @@
 //! What most backends need and no author should write again: conditions, ranges, pages and pieces as the contract has
 //! them, for a store that can look a key up, find the next one, and read bytes at an offset.
 
+mod frames;
+mod pages;
+mod start;
+mod turns;
+mod witness;
+
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +19,11 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use crate::driver::{Condition, Driver, Entry, ListQuery, Object, Page, ReadRange, Reading};
 use crate::error::{Detail, DriverError, Reason, Result};
 use crate::key::{DRIVER_PREFIX, Key};
+pub use frames::in_pieces;
+pub use pages::{Listed, Listing, Names, is_reserved, page};
+pub use start::Start;
+pub use turns::{Turn, Turns};
+pub use witness::Witness;
 
 /// Bytes in one piece of a read: what [`crate::driver::Limits`] allow where nothing else is said. Also a good size for the
 /// rows of a backend that keeps bytes in rows.

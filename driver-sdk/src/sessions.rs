@@ -8,6 +8,7 @@
 
 pub mod dir;
 pub mod journal;
+pub mod parted;
 mod seat;
 pub mod spool;
 pub mod storage;
@@ -18,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
 
 use crate::driver::{
@@ -35,6 +37,8 @@ pub const MAX_BOOKMARK: usize = 4096;
 /// How long an older writer may take to let go.
 const HANDOVER: Duration = Duration::from_secs(2);
 const PAGE: usize = 1000;
+/// Records that are read at once, where many are to be shown.
+const READS_AT_ONCE: usize = 8;
 
 /// The upload sessions of one store.
 pub struct Sessions<S> {
@@ -198,8 +202,11 @@ impl<S: SessionStorage> Uploads for Sessions<S> {
             let ids = self.storage.ids(&after, PAGE).await?;
             let Some(last) = ids.last() else { return Ok(Page { entries, more: false }) };
             last.as_str().clone_into(&mut after);
-            for id in ids {
-                let Some(record) = self.read_or_warn(&id).await? else { continue };
+            let mut records = futures_util::stream::iter(ids)
+                .map(|id| async move { self.read_or_warn(&id).await.map(|record| (id, record)) })
+                .buffered(READS_AT_ONCE);
+            while let Some(read) = records.next().await {
+                let (id, Some(record)) = read? else { continue };
                 if query.idle_since.is_some_and(|since| record.updated > since) {
                     continue;
                 }

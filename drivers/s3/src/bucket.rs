@@ -19,9 +19,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use longshore_driver_sdk::backend::{Listed, Listing};
+use longshore_driver_sdk::sessions::parted::Content;
 use longshore_driver_sdk::{DriverError, Reason, Result, SignRequest, SignedUrl, UploadId};
 
-use crate::body::Content;
+use crate::body;
 use crate::client::{self, Clients};
 use crate::config::{Config, Encryption};
 use crate::credentials::Current;
@@ -69,21 +71,6 @@ impl Found {
 pub(crate) struct Got {
     pub(crate) found: Found,
     pub(crate) body: ByteStream,
-}
-
-/// One page of names below the prefix, in the order of their bytes.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    pub(crate) entries: Vec<Listed>,
-    pub(crate) more: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listed {
-    /// A common prefix ends with a slash.
-    pub(crate) name: String,
-    /// `None`: a common prefix.
-    pub(crate) found: Option<Found>,
 }
 
 /// When a write may happen, as the server is to see to it.
@@ -253,7 +240,7 @@ impl Bucket {
             .set_ssekms_key_id(self.kms_key.clone())
             .set_checksum_crc32_c(sum)
             .content_length(size.cast_signed())
-            .body(content.stream());
+            .body(body::stream(content));
         request = match guard {
             Guard::None => request,
             Guard::IfAbsent => request.if_none_match("*"),
@@ -358,7 +345,7 @@ impl Bucket {
         one_level: bool,
         start_after: &str,
         most: usize,
-    ) -> Result<Listing> {
+    ) -> Result<Listing<Found>> {
         let after = (!start_after.is_empty()).then(|| self.key(start_after));
         let sent = self
             .inner
@@ -435,7 +422,7 @@ impl Bucket {
             .part_number(number.cast_signed())
             .set_checksum_crc32_c(sum.clone())
             .content_length(size.cast_signed())
-            .body(content.stream());
+            .body(body::stream(content));
         let patience = client::patience(size);
         let sent = request.customize().disable_payload_signing().config_override(patience).send().await;
         let answer = sent.map_err(|error| self.failure(&what, &error))?;

@@ -1,35 +1,26 @@
 //! The driver: the contract's calls on a bucket.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt as _, stream};
-use longshore_driver_sdk::backend::{self, PIECE};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+use longshore_driver_sdk::backend::{self, Start, Turns, Witness};
 use longshore_driver_sdk::sessions::Sessions;
+use longshore_driver_sdk::sessions::parted::{Content, LAZY_MARK, MARK_EVERY, Schedule};
 use longshore_driver_sdk::{
-    ByteStream, Capabilities, Condition, Description, Driver, DriverError, Durability, Entry, Key, Limits,
-    ListQuery, Object, Page, Probe, ProbeState, ReadRange, Reading, Reason, Result, SignRequest, SignedUrl,
-    Uploads,
+    Capabilities, Condition, Description, Driver, DriverError, Durability, Entry, Key, Limits, ListQuery,
+    Object, Page, Probe, ProbeState, ReadRange, Reading, Reason, Result, SignRequest, SignedUrl, Uploads,
 };
 
-use crate::body::Content;
 use crate::bucket::{Bucket, Extra, Found, Guard};
 use crate::config::{Checksums, Config, Init, Listing};
 use crate::failure::Failure;
 use crate::probe::{self, Enforced};
-use crate::sessions::{LAZY_MARK, MARK_EVERY, S3Sessions, Schedule};
-use crate::turns::Turns;
+use crate::sessions::S3Sessions;
 use crate::{client, init, listing};
-
-/// How often a bucket is looked at that can't be reached yet.
-const AGAIN: Duration = Duration::from_secs(1);
-/// Absence is believed for so long after the store's id was seen.
-const WITNESSED: Duration = Duration::from_secs(1);
-
-/// Bytes of a read in one message, but for the last: a message costs as much as some thousand bytes.
-const LEAST_PIECE: usize = 64 * 1024;
 
 /// Of a batch that is to be deleted.
 const LOOKS_AT_ONCE: usize = 32;
@@ -40,22 +31,14 @@ pub(crate) struct Store {
     pub(crate) turns: Turns,
     checksums: Checksums,
     listing: Listing,
-    enforced: OnceLock<Enforced>,
-    /// Why it is not known yet what the server enforces.
-    obstacle: Mutex<Option<DriverError>>,
-    witness: Mutex<Witness>,
-}
-
-/// The store's id: a bucket that was emptied or swapped has none, or another.
-#[derive(Default)]
-struct Witness {
-    id: Option<Bytes>,
-    seen: Option<Instant>,
+    /// What the server enforces.
+    start: Start<Enforced>,
+    witness: Witness,
 }
 
 impl Store {
     fn enforced(&self) -> Enforced {
-        self.enforced.get().copied().unwrap_or_default()
+        self.start.found().copied().unwrap_or_default()
     }
 
     /// A key that was written may show in listings later.
@@ -82,25 +65,7 @@ impl Store {
 
     /// Whether this is still the store that it was: to be asked before anything is believed to be absent (rule R5).
     pub(crate) async fn must_be_there(&self) -> Result<()> {
-        let known = {
-            let witness = self.witness();
-            if witness.seen.is_some_and(|seen| seen.elapsed() < WITNESSED) {
-                return Ok(());
-            }
-            witness.id.clone()
-        };
-        let found = self.store_id().await?;
-        if known.is_some() && known != found {
-            let message = format!(
-                "{} is not the store that it was: its {} is {}; bring the old one back, or restart the driver",
-                self.bucket.place(),
-                Key::store_id(),
-                if found.is_some() { "another" } else { "gone" }
-            );
-            return Err(DriverError::new(Reason::BackendUnavailable, message));
-        }
-        *self.witness() = Witness { id: found, seen: Some(Instant::now()) };
-        Ok(())
+        self.witness.check(&self.bucket.place(), self.store_id()).await
     }
 
     /// What is at a key; `None`: this store states that nothing is.
@@ -126,34 +91,10 @@ impl Store {
         }
     }
 
-    // No code panics while it holds one of these locks, so a poisoned one guards sound data.
-
-    fn witness(&self) -> std::sync::MutexGuard<'_, Witness> {
-        self.witness.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn obstacle(&self) -> std::sync::MutexGuard<'_, Option<DriverError>> {
-        self.obstacle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Finds out what the server enforces, for as long as it takes.
     async fn explore(&self, init: Init) {
-        loop {
-            match self.examine(init).await {
-                Ok(enforced) => {
-                    tracing::info!(
-                        bucket = self.bucket.place(),
-                        ?enforced,
-                        "this is what the server enforces"
-                    );
-                    self.obstacle().take();
-                    let _ = self.enforced.set(enforced);
-                    return;
-                }
-                Err(error) => self.note(error),
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
+        let place = self.bucket.place();
+        while !self.start.settle(&place, self.examine(init).await).await {}
     }
 
     /// A store that may be made is there before the first handshake is answered.
@@ -162,16 +103,8 @@ impl Store {
         if init == Init::IfEmpty {
             init::make_if_empty(&self.bucket, enforced).await?;
         }
+        tracing::info!(bucket = self.bucket.place(), ?enforced, "this is what the server enforces");
         Ok(enforced)
-    }
-
-    /// Logs an obstacle once, until it is another.
-    fn note(&self, error: DriverError) {
-        let mut obstacle = self.obstacle();
-        if obstacle.as_ref().is_none_or(|before| before.message() != error.message()) {
-            tracing::warn!(bucket = self.bucket.place(), %error, "the bucket can't be used yet");
-        }
-        *obstacle = Some(error);
     }
 }
 
@@ -199,9 +132,8 @@ impl S3Driver {
             turns: Turns::default(),
             checksums: config.checksums,
             listing: config.listing,
-            enforced: OnceLock::new(),
-            obstacle: Mutex::default(),
-            witness: Mutex::default(),
+            start: Start::default(),
+            witness: Witness::default(),
         });
         let exploring = Arc::clone(&store);
         tokio::spawn(async move { exploring.explore(config.init).await });
@@ -273,13 +205,7 @@ impl Driver for S3Driver {
     }
 
     async fn ready(&self) -> Result<()> {
-        if self.store.enforced.get().is_some() {
-            return Ok(());
-        }
-        let obstacle = self.store.obstacle().clone();
-        Err(obstacle.unwrap_or_else(|| {
-            DriverError::new(Reason::Starting, "finding out what the S3 server enforces; a moment, please")
-        }))
+        self.store.start.ready("finding out what the S3 server enforces; a moment, please").map(drop)
     }
 
     async fn probe(&self) -> Result<Probe> {
@@ -376,7 +302,7 @@ impl Driver for S3Driver {
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page<Entry>> {
-        let page = listing::page(self.bucket(), query).await?;
+        let page = backend::page(self.bucket(), query).await?;
         if page.entries.is_empty() {
             self.store.must_be_there().await?;
         }
@@ -398,7 +324,10 @@ impl Driver for S3Driver {
         };
         let object = listing::object(key, got.found);
         let wanted = backend::range(&object, &range)?;
-        Ok(Reading { object, bytes: pieces(key.clone(), got.body, wanted.end - wanted.start) })
+        Ok(Reading {
+            object,
+            bytes: backend::in_pieces(key.clone(), frames(got.body), wanted.end - wanted.start),
+        })
     }
 
     async fn sign(&self, key: &Key, request: &SignRequest) -> Result<Option<SignedUrl>> {
@@ -413,66 +342,9 @@ impl Driver for S3Driver {
     }
 }
 
-/// What is left of a read.
-struct Rest {
-    key: Key,
-    body: aws_sdk_s3::primitives::ByteStream,
-    left: u64,
-    /// Came in one frame with what went before.
-    over: Bytes,
-}
-
-/// Pieces of the agreed size: a server's frames may be tiny, and small messages are costly (contract clause T7).
-fn pieces(key: Key, body: aws_sdk_s3::primitives::ByteStream, length: u64) -> ByteStream {
-    let rest = Rest { key, body, left: length, over: Bytes::new() };
-    stream::try_unfold(rest, |mut rest| async move {
-        if rest.left == 0 {
-            return Ok(None);
-        }
-        let piece = rest.piece().await?;
-        Ok(Some((piece, rest)))
-    })
-    .boxed()
-}
-
-impl Rest {
-    /// What comes in large frames goes on as it came; small ones are gathered.
-    async fn piece(&mut self) -> Result<Bytes> {
-        let most = self.left.min(PIECE as u64) as usize;
-        let least = most.min(LEAST_PIECE);
-        let mut gathered = BytesMut::new();
-        while gathered.len() < least {
-            let mut frame = std::mem::take(&mut self.over);
-            if frame.is_empty() {
-                frame = self.frame().await?;
-            }
-            if gathered.is_empty() && frame.len() >= least {
-                let piece = frame.split_to(frame.len().min(most));
-                self.over = frame;
-                self.left -= piece.len() as u64;
-                return Ok(piece);
-            }
-            let wanted = least - gathered.len();
-            gathered.reserve(wanted);
-            gathered.extend_from_slice(&frame.split_to(frame.len().min(wanted)));
-            self.over = frame;
-        }
-        self.left -= gathered.len() as u64;
-        Ok(gathered.freeze())
-    }
-
-    async fn frame(&mut self) -> Result<Bytes> {
-        let key = &self.key;
-        match self.body.next().await {
-            Some(Ok(frame)) => Ok(frame),
-            Some(Err(error)) => Err(DriverError::new(
-                Reason::BackendUnavailable,
-                format!("GET {key}: the connection broke with {} bytes to come: {error}", self.left),
-            )),
-            None => Err(DriverError::new(
-                Reason::ShortObject,
-                format!("GET {key}: the server ended it with {} bytes to come", self.left),
-            )),
-        }
-    }
+/// As they come.
+pub(crate) fn frames(
+    body: ByteStream,
+) -> impl Stream<Item = std::result::Result<Bytes, ByteStreamError>> + Send + Unpin {
+    Box::pin(stream::unfold(body, |mut body| async move { Some((body.next().await?, body)) }))
 }

@@ -1,13 +1,13 @@
 //! Making a store where the settings allow it. Owns the rule that a bucket with anything in it is no place for a new one.
 
 use bytes::Bytes;
+use longshore_driver_sdk::backend::is_reserved;
 use longshore_driver_sdk::{Key, Result, UploadId};
 
-use crate::body::Content;
 use crate::bucket::{Bucket, Extra, Guard};
 use crate::failure::Failure;
-use crate::listing::is_reserved;
 use crate::probe::Enforced;
+use longshore_driver_sdk::sessions::parted::Content;
 
 /// A store in a bucket, or below a prefix, that has nothing but what drivers put there.
 pub(crate) async fn make_if_empty(bucket: &Bucket, enforced: Enforced) -> Result<()> {

@@ -14,6 +14,5 @@ mod init;
 mod listing;
 mod probe;
 mod sessions;
-mod turns;
 
 pub use driver::S3Driver;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use longshore_driver_sdk::{Bytes, DriverError, Reason, Result, UploadId};
 
-use crate::body::Content;
 use crate::bucket::{Bucket, Extra, Found, Guard, Part};
 use crate::failure::Failure;
+use longshore_driver_sdk::sessions::parted::Content;
 
 /// So many at once, so many times: a condition that is a look and then a write lets more than one through.
 const RIVALS: usize = 8;

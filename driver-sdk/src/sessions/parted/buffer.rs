@@ -6,14 +6,14 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use longshore_driver_sdk::backend::blocking;
-use longshore_driver_sdk::{DriverError, Result};
-
+use super::content::{self, Content};
 use super::schedule::MARK_EVERY;
-use crate::body::{self, Content};
+use crate::backend::blocking;
+use crate::error::{DriverError, Result};
+use bytes::Bytes;
 
-pub(super) struct Buffer {
+/// The bytes of one session that no part has yet.
+pub struct Buffer {
     directory: PathBuf,
     file: Option<Arc<File>>,
     /// Of parts that were sent: to write over what a file system has room for already is cheaper than to make it again.
@@ -26,21 +26,26 @@ pub(super) struct Buffer {
 
 impl Buffer {
     /// For bytes from an offset on; with sums where parts are sent with theirs.
-    pub(super) fn new(directory: &Path, base: u64, with_sums: bool) -> Self {
+    pub fn new(directory: &Path, base: u64, with_sums: bool) -> Self {
         let sums = with_sums.then(Sums::default);
         Self { directory: directory.to_owned(), file: None, spare: Vec::new(), base, length: 0, sums }
     }
 
-    pub(super) fn base(&self) -> u64 {
+    /// The session's offset at which it begins.
+    pub fn base(&self) -> u64 {
         self.base
     }
 
     /// The offset behind the last byte.
-    pub(super) fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.base + self.length
     }
 
-    pub(super) fn append(&mut self, pieces: &[Bytes]) -> Result<()> {
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// When the file takes no more.
+    pub fn append(&mut self, pieces: &[Bytes]) -> Result<()> {
         let file = self.file()?;
         blocking(|| {
             for piece in pieces {
@@ -55,7 +60,7 @@ impl Buffer {
     }
 
     /// The bytes from one offset to another.
-    pub(super) fn content(&self, from: u64, to: u64) -> Content {
+    pub fn content(&self, from: u64, to: u64) -> Content {
         match &self.file {
             Some(file) if from < to => Content {
                 sum: self.sum(from, to),
@@ -72,15 +77,18 @@ impl Buffer {
     }
 
     /// Takes everything before an offset out; what is behind it stays. What was taken out is sent from the old file.
-    pub(super) fn cut(&mut self, at: u64) -> Result<Content> {
+    ///
+    /// # Errors
+    /// When the file can't be read, or takes no more.
+    pub fn cut(&mut self, at: u64) -> Result<Content> {
         let content = self.content(self.base, at);
         let mut rest = Self::new(&self.directory, at, self.sums.is_some());
         rest.spare = std::mem::take(&mut self.spare);
         if let Some(file) = &self.file {
             let mut from = at - self.base;
             while from < self.length {
-                let piece =
-                    blocking(|| body::read(file, from, self.length)).map_err(|error| self.failed(error))?;
+                let piece = blocking(|| content::read(file, from, self.length))
+                    .map_err(|error| self.failed(error))?;
                 from += piece.len() as u64;
                 rest.append(&[piece])?;
             }
@@ -90,7 +98,7 @@ impl Buffer {
     }
 
     /// Takes the file of a part back that was sent, unless somebody still reads it.
-    pub(super) fn recycle(&mut self, content: Content) {
+    pub fn recycle(&mut self, content: Content) {
         if let Some((file, _)) = content.file
             && let Some(file) = Arc::into_inner(file)
         {
@@ -152,7 +160,7 @@ mod tests {
     use super::*;
 
     async fn bytes(content: Content) -> Vec<u8> {
-        content.stream().collect().await.unwrap().to_vec()
+        content::tests::bytes(&content).await
     }
 
     #[tokio::test(flavor = "multi_thread")]

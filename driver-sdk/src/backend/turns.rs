@@ -8,8 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const FIRST_PURGE: usize = 64;
 
+/// Who waits for which key.
 #[derive(Default)]
-pub(crate) struct Turns(Mutex<Queues>);
+pub struct Turns(Mutex<Queues>);
 
 #[derive(Default)]
 struct Queues {
@@ -18,12 +19,13 @@ struct Queues {
 }
 
 /// Ours until it is dropped.
-pub(crate) struct Turn {
+pub struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Turns {
-    pub(crate) async fn take(&self, name: &str) -> Turn {
+    /// Waits until nobody else has it.
+    pub async fn take(&self, name: &str) -> Turn {
         // A semaphore that nobody closes always gives a permit.
         Turn { _permit: self.queue(name).acquire_owned().await.ok() }
     }
