@@ -1,5 +1,5 @@
-# Three images: the core (`--target longshore`), its filesystem driver (`--target longshore-driver-filesystem`) and its S3
-# driver (`--target longshore-driver-s3`).
+# Four images: the core (`--target longshore`), its filesystem driver (`--target longshore-driver-filesystem`), its S3
+# driver (`--target longshore-driver-s3`) and its Swift driver (`--target longshore-driver-swift`).
 # They are made of binaries that lie in target/release:
 #     cargo build --release && docker build --target longshore --tag longshore .
 # BASE must have a glibc at least as new as the one the binaries were built with.
@@ -34,6 +34,16 @@ COPY target/release/longshore-driver-s3 /usr/bin/
 USER 10002:10002
 VOLUME ["/run/longshore", "/var/spool/longshore"]
 ENTRYPOINT ["/usr/bin/longshore-driver-s3", "--endpoint", "unix:///run/longshore/main.sock", "--trust-uid", "10001"]
+
+# As the one before it; who the driver is comes from the environment: OS_AUTH_URL and its like.
+FROM common AS longshore-driver-swift
+LABEL org.opencontainers.image.title="longshore-driver-swift" \
+      org.opencontainers.image.description="The storage driver of Longshore that keeps objects in a container of Swift"
+RUN ["install", "-d", "-o", "10002", "-g", "10002", "-m", "0700", "/var/spool/longshore"]
+COPY target/release/longshore-driver-swift /usr/bin/
+USER 10002:10002
+VOLUME ["/run/longshore", "/var/spool/longshore"]
+ENTRYPOINT ["/usr/bin/longshore-driver-swift", "--endpoint", "unix:///run/longshore/main.sock", "--trust-uid", "10001"]
 
 FROM common AS longshore
 LABEL org.opencontainers.image.title="longshore" \
