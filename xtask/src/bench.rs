@@ -5,11 +5,15 @@
 mod client;
 mod document;
 mod load;
+mod pairs;
+mod parts;
 mod ratio;
 mod report;
+mod requests;
 mod s3;
 mod sample;
 mod server;
+mod swift;
 
 use std::path::PathBuf;
 
@@ -74,10 +78,13 @@ impl Options {
 
 /// Runs in an optimised build: in another the client would be slower than the servers, and every ratio near 1.
 pub(crate) fn start(words: &[&str]) -> Result<(), String> {
-    let over_s3 = words.first() == Some(&"s3");
-    let options = if over_s3 { Options::parse(&words[1..], 5) } else { Options::parse(words, 7) }?;
+    let (bench, options): (fn(&Options) -> _, _) = match words {
+        ["s3", words @ ..] => (s3::bench, Options::parse(words, 5)?),
+        ["swift", words @ ..] => (swift::bench, Options::parse(words, 5)?),
+        words => (bench, Options::parse(words, 7)?),
+    };
     if !cfg!(debug_assertions) {
-        return if over_s3 { s3::bench(&options) } else { bench(&options) };
+        return bench(&options);
     }
     succeed(cargo(&["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]).args(words))
 }
@@ -111,20 +118,12 @@ fn bench(options: &Options) -> Result<(), String> {
     }
     drop(data);
     let checks = ratio::check(&samples);
-    for check in &checks {
-        console::say(&check.to_string());
-    }
+    ratio::say(&checks);
     if options.only.is_none() {
         let text = report::text(&samples, &checks, options.rounds, options.megabytes);
-        let over_s3 = document::read();
-        let over_s3 = document::section(&over_s3);
-        document::write(&over_s3.map_or_else(|| text.clone(), |old| document::with_section(&text, old)))?;
+        document::write(&document::with_sections_of(&text, &document::read()))?;
     }
-    let missed = checks.iter().filter(|check| !check.holds()).count();
-    if options.assert && missed > 0 {
-        return Err(format!("{missed} of {} ratios are missed", checks.len()));
-    }
-    Ok(())
+    ratio::must_hold(&checks, options.assert)
 }
 
 /// Each goes first in every other round, so that what the one leaves behind burdens both alike.

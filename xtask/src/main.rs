@@ -19,9 +19,9 @@ use std::process::ExitCode;
 use tests::Tier;
 
 const USAGE: &str = "\
-usage: cargo xtask run [--listen ADDR] [--data DIR] [--storage s3]
+usage: cargo xtask run [--listen ADDR] [--data DIR] [--storage s3|swift]
                                                       build, then serve a registry until Ctrl-C; s3: from a bucket
-                                                      of a versitygw of its own
+                                                      of a versitygw of its own; swift: from a container of a Swift
        cargo xtask test [--full] [FILTER]             every check; with FILTER only the tests so named; with --full also
                                                       what takes longer: MinIO and Garage, long loads
        cargo xtask ci                                 the same as test, without a filter
@@ -30,7 +30,9 @@ usage: cargo xtask run [--listen ADDR] [--data DIR] [--storage s3]
        cargo xtask bench [--assert] [--rounds N] [--size-mib N] [--only LOAD]
                                                       compare with distribution and nginx; writes docs/performance.md
        cargo xtask bench s3 [--assert] [--rounds N] [--size-mib N] [--only requests|throughput]
-                                                      the same over S3: requests, and throughput beside the AWS SDK's";
+                                                      the same over S3: requests, and throughput beside the AWS SDK's
+       cargo xtask bench swift [--assert] [--rounds N] [--size-mib N] [--only requests|throughput]
+                                                      over Swift and RGW: requests, and throughput beside plain HTTP's";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

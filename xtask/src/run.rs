@@ -1,5 +1,7 @@
-//! `cargo xtask run`: builds the release binaries and serves a registry from them until Ctrl-C; with `--storage s3` over an
-//! S3 server of its own.
+//! `cargo xtask run`: builds the release binaries and serves a registry from them until Ctrl-C; with `--storage s3` or
+//! `swift` over a server of its own.
+
+mod store;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
@@ -14,10 +16,10 @@ use signal_hook::iterator::Signals;
 
 use crate::console;
 use crate::process::{Process, terminate};
-use crate::s3_servers::versitygw::{Purpose, Versitygw};
 use crate::step::{built, cargo, root, succeed};
+use store::Store;
 
-/// How often the S3 server is looked at.
+/// How often the store's server is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Options {
@@ -30,6 +32,7 @@ pub(crate) struct Options {
 enum Storage {
     Filesystem,
     S3,
+    Swift,
 }
 
 impl Options {
@@ -51,7 +54,8 @@ impl Options {
                     options.storage = match *value()? {
                         "filesystem" => Storage::Filesystem,
                         "s3" => Storage::S3,
-                        other => return Err(format!("--storage is filesystem or s3, not {other}")),
+                        "swift" => Storage::Swift,
+                        other => return Err(format!("--storage is filesystem, s3 or swift, not {other}")),
                     }
                 }
                 other => {
@@ -70,25 +74,24 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     // Before a child is there, so that a Ctrl-C at any moment stops all.
     let signals =
         Signals::new([SIGINT, SIGTERM]).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let store = match options.storage {
-        Storage::Filesystem => None,
-        Storage::S3 => Some(Versitygw::start(&options.data.join("s3"), Purpose::Serve)?),
-    };
+    let store = Store::start(options.storage, &options.data)?;
     let core = start_core(options, store.as_ref())?;
     forward(signals, core.id());
     serve(core, store)
 }
 
-/// Until the core ends. It is stopped when the S3 server ends; the other way about the server is stopped as it is dropped.
-fn serve(mut core: Process, store: Option<Versitygw>) -> Result<(), String> {
+/// Until the core ends. It is stopped when the store's server ends; the other way about the server is stopped as it is
+/// dropped.
+fn serve(mut core: Process, store: Option<Store>) -> Result<(), String> {
     let (id, log) = (core.id(), core.take_log());
+    let end = store.as_ref().map_or("", Store::end);
     let (core_ended, store_ended) = (AtomicBool::new(false), AtomicBool::new(false));
     let status = thread::scope(|scope| {
         if let Some(mut store) = store {
             let (core_ended, store_ended) = (&core_ended, &store_ended);
             scope.spawn(move || {
                 while !core_ended.load(Ordering::Acquire) {
-                    if store.process.poll().is_some() && !store_ended.swap(true, Ordering::AcqRel) {
+                    if store.has_ended() && !store_ended.swap(true, Ordering::AcqRel) {
                         terminate(id);
                     }
                     thread::sleep(LOOK);
@@ -101,16 +104,13 @@ fn serve(mut core: Process, store: Option<Versitygw>) -> Result<(), String> {
         status
     })?;
     if store_ended.load(Ordering::Acquire) {
-        return Err(
-            "the S3 server ended by itself, and longshore was stopped; see s3/versitygw.log below --data"
-                .into(),
-        );
+        return Err(end.into());
     }
     if status.success() { Ok(()) } else { Err(format!("longshore ended with {status}")) }
 }
 
 /// In a process group of its own: a Ctrl-C in the terminal then reaches it once, through `forward`.
-fn start_core(options: &Options, store: Option<&Versitygw>) -> Result<Process, String> {
+fn start_core(options: &Options, store: Option<&Store>) -> Result<Process, String> {
     let mut command = Command::new(built("longshore"));
     command.args(["serve", "--listen", &options.listen]);
     match store {

@@ -55,7 +55,7 @@ fn provide(steps: &mut Steps, tier: Tier) -> Result<(), String> {
     steps.run("tools", tools::provide)?;
     steps.run("distribution", crate::distribution::provide)?;
     steps.run("grpcurl", proto::provide_grpcurl)?;
-    steps.run("S3 servers", || s3_servers::provide(tier))
+    steps.run("S3 and Swift servers", || s3_servers::provide(tier))
 }
 
 /// Binaries and tests in one go and one profile, so that the end-to-end tests find what the tests were

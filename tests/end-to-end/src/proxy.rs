@@ -317,5 +317,12 @@ mod tests {
         let other = part("1a/1a6aaf4aeb9ef0eaaf0451aedf470a6c", "ad6dc1c9-5a0e-4b60-8f6b-0c3d1f2b7d1e");
         assert_eq!(kind(&one), kind(&other));
         assert_ne!(kind(&one), kind(&one.replace("=3", "=4")));
+        let segment = |nonce: &str, number: u32| {
+            format!(
+                "PUT /v1/AUTH_test/c/.driver/segments/6cf7adb8f94220ef32eaa89cf00be7e6/{nonce}-{number:08x} HTTP/1.1"
+            )
+        };
+        assert_eq!(kind(&segment("8cbe1c3891c2215f", 2)), kind(&segment("91c2215f8cbe1c38", 2)));
+        assert_ne!(kind(&segment("8cbe1c3891c2215f", 2)), kind(&segment("8cbe1c3891c2215f", 3)));
     }
 }

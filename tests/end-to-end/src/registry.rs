@@ -12,7 +12,6 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::process::{Process, pid};
-use crate::servers::S3Access;
 use crate::{figures, scratch};
 pub use driver::{DRIVER, Driver, Storage};
 pub use store::{Conditions, Store};
@@ -49,7 +48,7 @@ impl Registry {
 
     /// The same with a configuration file of these TOML lines: sections, and nothing before them.
     pub async fn start_with_config(toml: &str) -> Self {
-        if S3Access::from_environment().is_some() {
+        if Store::is_on_a_server() {
             // The core starts a filesystem driver alone.
             return Self::start_storages_with(vec![Storage::default_one()], toml).await;
         }

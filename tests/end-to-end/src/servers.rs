@@ -1,32 +1,41 @@
-//! S3 servers for the tests: real ones, on loopback and on ports and data of their own, so that several run at once.
+//! S3 and Swift servers for the tests: real ones, on loopback and on ports and data of their own, so that several run at once.
 //! `cargo xtask test` provides them in `target/tools`. What was started is killed and reaped on drop.
 
 mod access;
 mod accounts;
 mod garage;
+mod keystone;
+mod login;
 mod minio;
 mod port;
 mod rgw;
+mod running;
 mod signature;
 mod swift;
+mod swift_access;
+mod swift_server;
 mod versitygw;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::Method;
-use tempfile::TempDir;
 
-use crate::process::Process;
 use crate::{Authority, scratch};
 pub use access::{PAGE, S3Access, STORE};
 pub use accounts::Account;
+pub use keystone::{Keystone, REGIONS};
+pub use login::{Login, Session};
 use port::Port;
+use running::{Prepared, Running};
+pub(crate) use signature::decode;
 pub use signature::{Credentials, encode, rfc3339};
+pub(crate) use swift_access::path_of;
+pub use swift_access::{Flavour, SWIFT_STORE, SwiftAccess};
+pub use swift_server::{Rights, SwiftOptions, SwiftServer};
 pub use versitygw::Request;
 
 /// A machine that builds and tests at once is slow to start four interpreters.
@@ -70,31 +79,11 @@ pub struct Options {
     pub accounts: bool,
 }
 
-/// One server. Fields are dropped in order: first what listens, then what it stands on, then their data.
+/// One server.
 pub struct S3Server {
-    front: Front,
-    behind: Vec<Process>,
+    running: Running,
     access_log: Option<PathBuf>,
     access: S3Access,
-    _ports: Vec<Port>,
-    data: TempDir,
-}
-
-/// The process at the endpoint, through all its lives.
-struct Front {
-    name: &'static str,
-    command: Command,
-    /// None while it is down.
-    process: Option<Process>,
-}
-
-/// What the file of an implementation makes: all but the front runs.
-struct Prepared {
-    name: &'static str,
-    front: Command,
-    behind: Vec<Process>,
-    access_log: Option<PathBuf>,
-    ports: Vec<Port>,
 }
 
 impl S3Server {
@@ -117,24 +106,19 @@ impl S3Server {
         let endpoint = format!("{scheme}://127.0.0.1:{}", port.number());
         let access = S3Access::new(implementation, endpoint).with(options);
         let credentials = access.credentials();
+        let mut access_log = None;
         let mut prepared = match implementation {
-            Implementation::Versitygw => versitygw::prepare(data.path(), &port, credentials, options),
+            Implementation::Versitygw => {
+                access_log = Some(versitygw::access_log(data.path()));
+                versitygw::prepare(data.path(), &port, credentials, options)
+            }
             Implementation::Swift => swift::prepare(data.path(), &port),
             Implementation::Rgw => rgw::prepare(data.path(), &port, credentials),
             Implementation::Minio => minio::prepare(data.path(), &port, credentials),
             Implementation::Garage => garage::prepare(data.path(), &port, credentials),
         };
         prepared.ports.push(port);
-        let mut front = Front { name: prepared.name, command: prepared.front, process: None };
-        front.start();
-        Self {
-            front,
-            behind: prepared.behind,
-            access_log: prepared.access_log,
-            access,
-            _ports: prepared.ports,
-            data,
-        }
+        Self { running: Running::start(prepared, data), access_log, access }
     }
 
     /// Another one, empty.
@@ -146,24 +130,22 @@ impl S3Server {
     /// Kills the process at the endpoint: connections break off, and new ones are refused. What it stands on goes on:
     /// RGW's objects are in the memory of the process behind it.
     pub fn stop(&mut self) {
-        let mut process = self.front.process.take().expect("a server that runs");
-        process.kill();
+        self.running.stop();
     }
 
     /// After `stop`: the same endpoint, the same data.
     pub async fn start_again(&mut self) {
-        assert!(self.front.process.is_none(), "{} runs", self.front.name);
-        self.front.start();
+        self.running.start_again();
         self.await_success(Method::GET, "").await;
     }
 
     /// Connections stay open and new ones are accepted by the kernel, but nothing is answered until `resume`.
     pub fn pause(&self) {
-        self.front.running().pause();
+        self.running.pause();
     }
 
     pub fn resume(&self) {
-        self.front.running().resume();
+        self.running.resume();
     }
 
     /// What the server has been asked so far, in the order of its answers, the bucket's creation included. An entry is
@@ -175,12 +157,12 @@ impl S3Server {
 
     /// Every process of its.
     pub fn process_ids(&self) -> Vec<u32> {
-        self.front.process.iter().chain(&self.behind).map(Process::id).collect()
+        self.running.process_ids()
     }
 
     /// Where everything that it writes is.
     pub fn directory(&self) -> &Path {
-        self.data.path()
+        self.running.directory()
     }
 
     /// Asks until it has come up and does what it is asked.
@@ -192,9 +174,7 @@ impl S3Server {
                 Ok(answer) => answer.status().to_string(),
                 Err(error) => format!("{error:?}"),
             };
-            let waiting = !self.front.has_ended() && begin.elapsed() < START;
-            assert!(waiting, "{method} {target}: {why}\n{}", self.front.running().log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.running.await_next_attempt(begin, &format!("{method} {target}"), &why).await;
         }
     }
 }
@@ -205,21 +185,6 @@ impl Deref for S3Server {
 
     fn deref(&self) -> &S3Access {
         &self.access
-    }
-}
-
-impl Front {
-    fn start(&mut self) {
-        self.process = Some(Process::spawn(self.name, &mut self.command));
-    }
-
-    /// By itself.
-    fn has_ended(&mut self) -> bool {
-        self.process.as_mut().is_none_or(|process| process.poll().is_some())
-    }
-
-    fn running(&self) -> &Process {
-        self.process.as_ref().expect("a server that runs")
     }
 }
 

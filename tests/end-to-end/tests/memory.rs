@@ -1,5 +1,5 @@
 //! Memory does not grow with the size of blobs: eight clients push 1 GiB each at once, then eight pull at once, and neither
-//! core nor filesystem driver passes 64 MiB, nor the S3 driver 128.
+//! core nor filesystem driver passes 64 MiB, nor the S3 or the Swift driver 128.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -8,9 +8,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use longshore_end_to_end::bucket::Bucket;
 use longshore_end_to_end::client::{blob_path, expect, location};
+use longshore_end_to_end::container::Container;
 use longshore_end_to_end::digest::Sha256Digest;
 use longshore_end_to_end::figures::{mib, peak_memory, reset_peak_memory};
-use longshore_end_to_end::servers::Implementation;
+use longshore_end_to_end::servers::{Flavour, Implementation};
 use longshore_end_to_end::{Client, Random, Registry, figure};
 use reqwest::{Body, Method, StatusCode};
 use tokio::task::JoinSet;
@@ -18,7 +19,8 @@ use tokio::task::JoinSet;
 const CLIENTS: u64 = 8;
 const SIZE: u64 = 1 << 30;
 const LIMIT: u64 = 64 << 20;
-const S3_LIMIT: u64 = 128 << 20;
+/// Of a driver whose store is on a server.
+const SERVER_LIMIT: u64 = 128 << 20;
 const PIECE: u64 = 256 * 1024;
 
 /// One after the other: each counts what its processes have at their peak.
@@ -33,7 +35,13 @@ async fn eight_pushes_and_eight_pulls_of_1_gib_grow_neither_core_nor_driver() {
     let bucket = Bucket::start(Implementation::Versitygw).await;
     let driver = bucket.driver("driver");
     let registry = driver.core("").await;
-    pushes_and_pulls(&registry, ("S3 driver", driver.process().id(), S3_LIMIT), &mut random).await;
+    pushes_and_pulls(&registry, ("S3 driver", driver.process().id(), SERVER_LIMIT), &mut random).await;
+    drop((registry, driver, bucket));
+
+    let container = Container::start(Flavour::SwiftTempauth).await;
+    let driver = container.driver("driver");
+    let registry = driver.core("").await;
+    pushes_and_pulls(&registry, ("Swift driver", driver.process().id(), SERVER_LIMIT), &mut random).await;
 }
 
 type Watched = (&'static str, u32, u64);

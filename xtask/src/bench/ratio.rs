@@ -5,13 +5,14 @@ use std::fmt;
 use super::load::Load;
 use super::sample::{Samples, median};
 use super::server::Kind;
+use crate::console;
 
 const PUSH_TMPFS_8: &str = "push of 8 blobs on tmpfs, throughput ratio";
 const PUSH_DISK_8: &str = "push of 8 blobs on disk, throughput ratio";
 
 /// One promise, and what was seen.
 pub(crate) struct Check {
-    what: &'static str,
+    what: String,
     bound: Bound,
     /// What is wanted where less is promised, with the decision that says why.
     aim: Option<(f64, &'static str)>,
@@ -24,7 +25,7 @@ pub(crate) enum Bound {
 }
 
 impl Check {
-    pub(crate) fn new(what: &'static str, bound: Bound, seen: f64) -> Self {
+    pub(crate) fn new(what: String, bound: Bound, seen: f64) -> Self {
         Self { what, bound, aim: None, seen }
     }
 
@@ -51,6 +52,20 @@ impl fmt::Display for Check {
     }
 }
 
+pub(crate) fn say(checks: &[Check]) {
+    for check in checks {
+        console::say(&check.to_string());
+    }
+}
+
+pub(crate) fn must_hold(checks: &[Check], assert: bool) -> Result<(), String> {
+    let missed = checks.iter().filter(|check| !check.holds()).count();
+    if assert && missed > 0 {
+        return Err(format!("{missed} of {} bounds are missed", checks.len()));
+    }
+    Ok(())
+}
+
 /// Those whose loads were run.
 pub(crate) fn check(samples: &Samples) -> Vec<Check> {
     let rate = |load| samples.ratio(load, |sample| sample.figure);
@@ -71,7 +86,10 @@ pub(crate) fn check(samples: &Samples) -> Vec<Check> {
         ("idle memory of core and driver, MiB", Bound::AtMost(25.0), ours(Load::IdleMemory)),
     ];
     let seen = checks.into_iter();
-    seen.filter_map(|(what, bound, seen)| Some(Check { what, bound, aim: aim(what), seen: seen? })).collect()
+    seen.filter_map(|(what, bound, seen)| {
+        Some(Check { aim: aim(what), ..Check::new(what.to_owned(), bound, seen?) })
+    })
+    .collect()
 }
 
 fn aim(what: &str) -> Option<(f64, &'static str)> {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use super::Options;
 use super::document::SAMPLES;
 use super::load::Load;
 use super::ratio::Check;
@@ -34,8 +35,16 @@ pub(crate) fn text(samples: &Samples, checks: &[Check], rounds: usize, megabytes
     text
 }
 
+/// Of a section over a server: how it was run, and what is promised.
+pub(crate) fn run(options: &Options, checks: &[Check]) -> String {
+    let (rounds, megabytes) = (options.rounds, options.megabytes);
+    let mut text = format!("This run: {rounds} pairs of {megabytes} MiB, {}.\n\n", machine());
+    list(&mut text, checks);
+    text
+}
+
 /// The processors and the kernel.
-pub(crate) fn machine() -> String {
+fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -46,6 +55,10 @@ pub(crate) fn machine() -> String {
 
 fn promises(text: &mut String, checks: &[Check]) {
     text.push_str("## Beside distribution\n\n");
+    list(text, checks);
+}
+
+fn list(text: &mut String, checks: &[Check]) {
     for check in checks {
         let _ = writeln!(text, "* {check}");
     }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process::{Process, free_port};
+use crate::s3_servers::Backend;
 use crate::s3_servers::versitygw::Versitygw;
 use crate::step::built;
 
@@ -30,13 +31,12 @@ impl Kind {
 }
 
 pub(crate) struct Programs {
-    longshore: PathBuf,
     distribution: PathBuf,
 }
 
 impl Programs {
     pub(crate) fn find() -> Result<Self, String> {
-        Ok(Self { longshore: built("longshore"), distribution: crate::distribution::provide()? })
+        Ok(Self { distribution: crate::distribution::provide()? })
     }
 }
 
@@ -53,26 +53,31 @@ impl Server {
         fs::create_dir_all(store).map_err(|error| format!("cannot make {}: {error}", store.display()))?;
         let port = free_port()?;
         let mut command = match kind {
-            Kind::Longshore => longshore(programs, store, port),
+            Kind::Longshore => longshore(store, port),
             Kind::Distribution => distribution_on_disk(programs, store, port)?,
             Kind::Nginx => nginx(store, port)?,
         };
         Self::spawn(kind.name(), &mut command, port, &store.with_extension("log"))
     }
 
-    /// Over a bucket, with a directory for what is written besides.
-    pub(crate) fn start_over_s3(
-        kind: Kind,
+    /// Over a server that has the store, with a directory for what is written besides.
+    pub(crate) fn longshore_over<B: Backend>(store: &B, directory: &Path) -> Result<Self, String> {
+        let (name, port, mut command) =
+            (Kind::Longshore.name(), free_port()?, Command::new(built("longshore")));
+        command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
+        store.be_store_of(&mut command);
+        command.env("LONGSHORE_STORAGE__MAIN__REDIRECT__NETWORKS", format!("['{REDIRECTED}']"));
+        Self::spawn(name, &mut command, port, &directory.join(format!("{name}.log")))
+    }
+
+    pub(crate) fn distribution_over_s3(
         programs: &Programs,
         bucket: &Versitygw,
         directory: &Path,
     ) -> Result<Self, String> {
-        let port = free_port()?;
-        let mut command = match kind {
-            Kind::Distribution => distribution(programs, directory, &bucket.distribution(), port)?,
-            _ => longshore_over_s3(programs, bucket, port),
-        };
-        Self::spawn(kind.name(), &mut command, port, &directory.join(format!("{}.log", kind.name())))
+        let (name, port) = (Kind::Distribution.name(), free_port()?);
+        let mut command = distribution(programs, directory, &bucket.distribution(), port)?;
+        Self::spawn(name, &mut command, port, &directory.join(format!("{name}.log")))
     }
 
     fn spawn(name: &'static str, command: &mut Command, port: u16, log: &Path) -> Result<Self, String> {
@@ -137,22 +142,14 @@ impl Server {
     }
 }
 
-fn longshore(programs: &Programs, store: &Path, port: u16) -> Command {
-    let mut command = Command::new(&programs.longshore);
+fn longshore(store: &Path, port: u16) -> Command {
+    let mut command = Command::new(built("longshore"));
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(store.join("data"));
     command
 }
 
 /// Clients that come from there are sent to the store itself. All of 127.0.0.0/8 is this machine.
 pub(crate) const REDIRECTED: &str = "127.0.0.2";
-
-fn longshore_over_s3(programs: &Programs, bucket: &Versitygw, port: u16) -> Command {
-    let mut command = Command::new(&programs.longshore);
-    command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
-    bucket.be_store_of(&mut command);
-    command.env("LONGSHORE_STORAGE__MAIN__REDIRECT__NETWORKS", format!("['{REDIRECTED}']"));
-    command
-}
 
 fn distribution_on_disk(programs: &Programs, store: &Path, port: u16) -> Result<Command, String> {
     let storage = format!(

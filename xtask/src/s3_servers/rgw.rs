@@ -1,8 +1,10 @@
 //! Ceph's RGW with what it stands on, from the distribution's packages: unpacked, not installed, so that no daemon is
 //! enabled and nothing outside target/tools changes.
 
+pub(crate) mod server;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::step::succeed;
@@ -14,10 +16,10 @@ const PACKAGES: [&str; 4] = ["ceph-mon", "ceph-osd", "radosgw", "ceph-common"];
 const NEEDED: [&str; 4] = ["ceph", "lib", "python3", "radosgw"];
 
 /// Whatever version the distribution has. One that is there is not asked about again, so that no network is needed.
-pub(crate) fn provide() -> Result<(), String> {
+pub(crate) fn provide() -> Result<PathBuf, String> {
     if let Some(name) = unpacked() {
         console::say(&format!("{name} is there"));
-        return Ok(());
+        return Ok(tool_directory::tools().join(name));
     }
     if tools::find("apt-get").is_none() || tools::find("dpkg").is_none() {
         return Err(format!(
@@ -28,7 +30,7 @@ pub(crate) fn provide() -> Result<(), String> {
     }
     let version = version()?;
     let what = format!("radosgw {version} and what it needs, downloaded and unpacked (some seconds)");
-    tool_directory::provide(&format!("rgw-{version}"), &what, fill).map(drop)
+    tool_directory::provide(&format!("rgw-{version}"), &what, fill)
 }
 
 fn unpacked() -> Option<String> {

@@ -1,7 +1,6 @@
 //! versitygw over a directory: for what runs over S3 outside of the tests.
 
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::{Backend, Purpose, Request, secret};
 use crate::go_tool::GoTool;
 use crate::process::{Process, free_port};
 
@@ -31,23 +31,6 @@ pub(crate) struct Versitygw {
     pub(crate) endpoint: String,
     secret: String,
     access_log: PathBuf,
-}
-
-/// What it is started for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// It writes an access log, and a Ctrl-C in the terminal ends it with all others.
-    Measure,
-    /// A Ctrl-C does not reach it: it is stopped last.
-    Serve,
-}
-
-/// An entry of the access log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
-    /// In the words of S3: `PutObject`, `ListObjectsV2`.
-    pub(crate) operation: String,
-    pub(crate) key: String,
 }
 
 impl Versitygw {
@@ -91,27 +74,6 @@ impl Versitygw {
         Ok(())
     }
 
-    /// Lets a program in, by the environment of the AWS SDKs.
-    pub(crate) fn let_in(&self, command: &mut Command) {
-        command.env("AWS_ACCESS_KEY_ID", USER).env("AWS_SECRET_ACCESS_KEY", &self.secret);
-        command.env("AWS_REGION", REGION);
-    }
-
-    /// Gives a core its store here: the core starts the driver, which makes the store in the empty bucket.
-    pub(crate) fn be_store_of(&self, core: &mut Command) {
-        let settings = format!("'bucket={BUCKET}', 'endpoint={}', 'init=if-empty'", self.endpoint);
-        core.env("LONGSHORE_STORAGE__MAIN__COMMAND", format!("['longshore-driver-s3', {settings}]"));
-        self.let_in(core);
-    }
-
-    /// What it was asked so far. An entry is there before its answer leaves.
-    pub(crate) fn requests(&self) -> Result<Vec<Request>, String> {
-        let text = fs::read_to_string(&self.access_log)
-            .map_err(|error| format!("cannot read {}: {error}", self.access_log.display()))?;
-        let entries = text.lines().filter(|line| !line.starts_with("log starts "));
-        entries.map(|line| request(line).ok_or_else(|| format!("an entry of another form: {line}"))).collect()
-    }
-
     /// `storage` of distribution's configuration: the bucket, and no redirects to it.
     pub(crate) fn distribution(&self) -> String {
         format!(
@@ -123,17 +85,38 @@ impl Versitygw {
     }
 }
 
+impl Backend for Versitygw {
+    const DATA: &'static [&'static str] = &["objects"];
+
+    fn start_to_measure(directory: &Path) -> Result<Self, String> {
+        Self::start(directory, Purpose::Measure)
+    }
+
+    fn be_store_of(&self, core: &mut Command) {
+        let settings = format!("'bucket={BUCKET}', 'endpoint={}', 'init=if-empty'", self.endpoint);
+        core.env("LONGSHORE_STORAGE__MAIN__COMMAND", format!("['longshore-driver-s3', {settings}]"));
+        self.let_in(core);
+    }
+
+    /// By the environment of the AWS SDKs.
+    fn let_in(&self, program: &mut Command) {
+        program.env("AWS_ACCESS_KEY_ID", USER).env("AWS_SECRET_ACCESS_KEY", &self.secret);
+        program.env("AWS_REGION", REGION);
+    }
+
+    /// An entry is there before its answer leaves.
+    fn requests(&self) -> Result<Vec<Request>, String> {
+        let text = fs::read_to_string(&self.access_log)
+            .map_err(|error| format!("cannot read {}: {error}", self.access_log.display()))?;
+        let entries = text.lines().filter(|line| !line.starts_with("log starts "));
+        entries.map(|line| request(line).ok_or_else(|| format!("an entry of another form: {line}"))).collect()
+    }
+}
+
 /// `OWNER BUCKET [TIME ZONE] ADDRESS REQUESTER ID s3_OPERATION KEY /PATH?QUERY STATUS ...`
 fn request(line: &str) -> Option<Request> {
     let mut words = line.split_once("] ")?.1.split(' ').skip(3);
     let operation = words.next()?.trim_start_matches("s3_").to_owned();
-    Some(Request { operation, key: words.next()?.to_owned() })
-}
-
-/// Nobody else on this machine has it.
-fn secret() -> Result<String, String> {
-    let mut bytes = [0; 16];
-    let random = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    random.map_err(|error| format!("cannot read /dev/urandom: {error}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let is_copy = operation.contains("Copy");
+    Some(Request { operation, key: words.next()?.to_owned(), is_copy })
 }

@@ -10,6 +10,7 @@ mod s3;
 mod scaffold;
 mod shell;
 mod stand;
+mod swift;
 
 use std::fs;
 use std::path::Path;

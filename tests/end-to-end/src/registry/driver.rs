@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 use super::store::Store;
-use crate::bucket;
+use crate::instance;
 use crate::process::Process;
 
 pub const DRIVER: &str = "longshore-driver-filesystem";
@@ -99,7 +99,7 @@ impl Storage {
             None => Store::new(data.join(&self.name)),
         };
         let mut settings = self.settings;
-        if self.signs_nothing && matches!(store, Store::Bucket { .. }) {
+        if self.signs_nothing && store.program().is_some() {
             settings.push("signing=false".to_owned());
         }
         (section, Driver { process: None, endpoint, store, settings, initialised: false })
@@ -110,12 +110,13 @@ impl Driver {
     pub fn start(&mut self) {
         let mut command = self.store.driver_command(&self.endpoint);
         command.args(&self.settings);
-        self.process = Some(match self.store {
-            Store::Directory(_) => Process::spawn(DRIVER, &mut command),
-            Store::Bucket { .. } => bucket::started(&mut command),
-        });
-        if matches!(self.store, Store::Bucket { .. }) && !std::mem::replace(&mut self.initialised, true) {
-            bucket::init(&self.endpoint);
+        let Some(program) = self.store.program() else {
+            self.process = Some(Process::spawn(DRIVER, &mut command));
+            return;
+        };
+        self.process = Some(program.started(&mut command));
+        if !std::mem::replace(&mut self.initialised, true) {
+            instance::init(&self.endpoint);
         }
     }
 

@@ -70,6 +70,6 @@ impl S3Server {
     }
 
     fn is_rgw(&self) -> bool {
-        self.front.name == "radosgw"
+        self.running.name() == "radosgw"
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn prepare(data: &Path, port: &Port, credentials: &Credentials) -> Pr
     garage.lay_out();
     garage.make_key(credentials);
     drop(node);
-    Prepared { name: "garage", front: first, behind: Vec::new(), access_log: None, ports: vec![rpc] }
+    Prepared { name: "garage", front: first, behind: Vec::new(), ports: vec![rpc] }
 }
 
 impl Garage {

@@ -16,5 +16,5 @@ pub(super) fn prepare(data: &Path, port: &Port, credentials: &Credentials) -> Pr
     front.env("MINIO_ROOT_PASSWORD", &credentials.secret_key);
     // No console on a port that nobody chose, and no look for a newer version.
     front.env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off");
-    Prepared { name: "minio", front, behind: Vec::new(), access_log: None, ports: Vec::new() }
+    Prepared { name: "minio", front, behind: Vec::new(), ports: Vec::new() }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use super::{Credentials, Port, Prepared, provided};
+use super::{Credentials, Implementation, Port, Prepared, Rights, SwiftOptions, provided};
 use crate::process::{Process, run_command};
 
 /// The first commands wait until the monitor and the OSD have come up.
@@ -23,9 +23,33 @@ struct Ceph {
 }
 
 pub(super) fn prepare(data: &Path, port: &Port, credentials: &Credentials) -> Prepared {
+    started(data, port, &SwiftOptions::default(), |ceph, behind| ceph.make_user(credentials, behind))
+}
+
+/// With subusers of these names and keys: the first may do all, and the others nothing yet.
+pub(super) fn prepare_swift(
+    data: &Path,
+    port: &Port,
+    options: &SwiftOptions,
+    subusers: &[(&str, &str)],
+) -> Prepared {
+    started(data, port, options, |ceph, behind| {
+        ceph.make_user(&Credentials::for_tests(Implementation::Rgw), behind);
+        for ((name, key), access) in subusers.iter().zip(["full"].into_iter().chain(std::iter::repeat(""))) {
+            ceph.make_subuser(name, key, access, behind);
+        }
+    })
+}
+
+fn started(
+    data: &Path,
+    port: &Port,
+    options: &SwiftOptions,
+    make_users: impl FnOnce(&Ceph, &mut [Process]),
+) -> Prepared {
     let (ceph, monitor_port) = (Ceph::new(data), Port::reserve());
     let cluster = uuid();
-    ceph.configure(&cluster, port, &monitor_port);
+    ceph.configure(&cluster, port, &monitor_port, options);
     ceph.make_monitor(&cluster, &monitor_port);
     let mut behind = vec![Process::spawn("ceph-mon", ceph.program("ceph-mon").args(["-f", "-i", "a"]))];
     ceph.make_osd(&mut behind);
@@ -35,10 +59,21 @@ pub(super) fn prepare(data: &Path, port: &Port, credentials: &Credentials) -> Pr
         "ceph-osd",
         ceph.program("ceph-osd").args(["-f", "-i", "0", "--no-mon-config"]),
     ));
-    ceph.make_user(credentials, &mut behind);
+    make_users(&ceph, &mut behind);
     let mut front = ceph.program("radosgw");
     front.args(["-f", "-n", "client.rgw.a"]);
-    Prepared { name: "radosgw", front, behind, access_log: None, ports: vec![monitor_port] }
+    Prepared { name: "radosgw", front, behind, ports: vec![monitor_port] }
+}
+
+/// What a subuser may do from now on.
+pub(super) fn allow(data: &Path, subuser: &str, rights: Rights) {
+    let access = match rights {
+        Rights::Nothing => "",
+        Rights::Read => "read",
+        Rights::ReadAndWrite => "readwrite",
+    };
+    let (subuser, access) = (format!("--subuser={subuser}"), format!("--access={access}"));
+    administer(data, &["subuser", "modify", "--uid=test", &subuser, &access]);
 }
 
 /// `radosgw-admin` of a server that runs on this data.
@@ -83,12 +118,13 @@ impl Ceph {
         command.env("PYTHONPATH", self.root.join("usr/lib/python3/dist-packages"));
     }
 
-    fn configure(&self, cluster: &str, port: &Port, monitor: &Port) {
+    fn configure(&self, cluster: &str, port: &Port, monitor: &Port, options: &SwiftOptions) {
         let (data, libraries) = (self.data.display().to_string(), self.libraries.display().to_string());
         let text = include_str!("rgw/ceph.conf")
             .replace("{fsid}", cluster)
             .replace("{port}", &port.number().to_string())
             .replace("{monitor}", &monitor.number().to_string())
+            .replace("{token_life}", &options.token_life.as_secs().to_string())
             .replace("{data}", &data)
             .replace("{libraries}", &libraries);
         fs::write(self.data.join("ceph.conf"), text).expect("write the configuration of ceph");
@@ -130,6 +166,14 @@ impl Ceph {
         command.args(["-n", "client.rgw.a", "user", "create", "--uid=test", "--display-name=test"]);
         command.arg(format!("--access-key={}", credentials.access_key));
         command.arg(format!("--secret={}", credentials.secret_key));
+        complete("radosgw-admin", &mut command, behind);
+    }
+
+    fn make_subuser(&self, name: &str, key: &str, access: &str, behind: &mut [Process]) {
+        let mut command = self.program("radosgw-admin");
+        command.args(["-n", "client.rgw.a", "subuser", "create", "--uid=test", "--key-type=swift"]);
+        command.arg(format!("--subuser={name}")).arg(format!("--access={access}"));
+        command.arg(format!("--secret-key={key}"));
         complete("radosgw-admin", &mut command, behind);
     }
 }

@@ -77,6 +77,19 @@ pub fn encode(text: &str, keep_slashes: bool) -> String {
     encoded
 }
 
+/// What `encode` and others have encoded.
+pub(crate) fn decode(text: &str) -> String {
+    let mut decoded = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
+        let code = code.and_then(|code| u8::from_str_radix(code, 16).ok()).filter(|_| *first == b'%');
+        decoded.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
 /// The canonical query: its parameters in order, each with a `=`.
 fn sorted(query: &str) -> String {
     let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
@@ -146,6 +159,13 @@ mod tests {
         assert_eq!(time(951_827_696), "20000229T123456Z");
         assert_eq!(date(1_735_689_599), "20241231");
         assert_eq!(date(1_735_689_600), "20250101");
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        let name = "a b/+&%é:@=?x%4";
+        assert_eq!(decode(&encode(name, true)), name);
+        assert_eq!(decode("100%"), "100%");
     }
 
     #[test]

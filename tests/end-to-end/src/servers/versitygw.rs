@@ -1,6 +1,6 @@
 //! versitygw over a directory. It alone writes an access log that a test can count in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Credentials, Options, Port, Prepared, provided};
@@ -22,9 +22,14 @@ pub(super) fn program() -> Command {
     Command::new(provided("versitygw-v1.8.0/versitygw"))
 }
 
+/// Where it writes one, of a server with these data.
+pub(super) fn access_log(data: &Path) -> PathBuf {
+    data.join("access.log")
+}
+
 pub(super) fn prepare(data: &Path, port: &Port, credentials: &Credentials, options: &Options) -> Prepared {
     // It changes its directory to the root of its objects, so every path is absolute.
-    let (root, log) = (data.join("objects"), data.join("access.log"));
+    let (root, log) = (data.join("objects"), access_log(data));
     std::fs::create_dir(&root).expect("a directory for the objects");
     let mut front = program();
     front.arg("--port").arg(format!("127.0.0.1:{}", port.number()));
@@ -43,7 +48,7 @@ pub(super) fn prepare(data: &Path, port: &Port, credentials: &Credentials, optio
     }
     front.arg("posix").arg(&root);
     front.env("ROOT_ACCESS_KEY", &credentials.access_key).env("ROOT_SECRET_KEY", &credentials.secret_key);
-    Prepared { name: "versitygw", front, behind: Vec::new(), access_log: Some(log), ports: Vec::new() }
+    Prepared { name: "versitygw", front, behind: Vec::new(), ports: Vec::new() }
 }
 
 pub(super) fn requests(log: &Path) -> Vec<Request> {

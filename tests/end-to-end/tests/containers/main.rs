@@ -10,10 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use longshore_end_to_end::process::run_command;
-use longshore_end_to_end::servers::provided;
+use longshore_end_to_end::servers::{Flavour, Login, SwiftServer, provided};
 use longshore_end_to_end::{figure, scratch};
 
 use longshore_end_to_end::docker_engine::{Engine, without_proxies};
+use tokio::runtime::Runtime;
 
 const HEALTHY: Duration = Duration::from_secs(60);
 const IMAGE: &str = "docker://127.0.0.1:5000/team/longshore:1";
@@ -34,7 +35,7 @@ fn docker_compose_starts_core_and_driver_and_an_image_is_pushed_and_pulled() {
     project.compose(&["up", "--build", "--detach"]);
     let core = project.service("core");
     let driver = project.service("driver");
-    await_health(&engine, &core);
+    await_health(&engine, &project, &core);
     figure!("containers: built, up and healthy in {:.1} s", begin.elapsed().as_secs_f64());
 
     for (container, user) in [(&core, "10001:10001"), (&driver, "10002:10002")] {
@@ -54,12 +55,30 @@ fn docker_compose_starts_core_and_driver_and_an_image_is_pushed_and_pulled() {
     project.compose(&["down"]);
     project.compose(&["up", "--detach"]);
     let core = project.service("core");
-    await_health(&engine, &core);
+    await_health(&engine, &project, &core);
     pull(&engine, &core, &project.directory.join("again"));
     project.compose(&["down", "--volumes"]);
 
     make_image_of_the_server(&engine, &project);
     starts_over_a_bucket(&engine, &project);
+    starts_over_swift(&engine, &project);
+}
+
+/// The third registry, over a Swift that is there.
+fn starts_over_swift(engine: &Engine, project: &Project<'_>) {
+    let runtime = Runtime::new().expect("a runtime");
+    let server = runtime.block_on(SwiftServer::start(Flavour::SwiftTempauth));
+    let Login::V1 { user, key } = server.login() else { panic!("tempauth is a login of v1") };
+    let mut up = project.command(&["--profile", "swift", "up", "--build", "--detach"]);
+    up.env("SWIFT_CONTAINER", server.container());
+    up.env("ST_AUTH", server.auth_url()).env("ST_USER", user).env("ST_KEY", key);
+    let begin = Instant::now();
+    run_command(&mut up);
+    let core = project.service("core-swift");
+    await_health(engine, project, &core);
+    figure!("containers: up over Swift in {:.1} s", begin.elapsed().as_secs_f64());
+    push_and_pull(engine, project, &core);
+    project.compose(&["--profile", "swift", "down", "--volumes"]);
 }
 
 /// The second registry, whose store is a bucket.
@@ -67,7 +86,7 @@ fn starts_over_a_bucket(engine: &Engine, project: &Project<'_>) {
     let begin = Instant::now();
     project.compose(&["--profile", "s3", "up", "--build", "--detach"]);
     let core = project.service("core-s3");
-    await_health(engine, &core);
+    await_health(engine, project, &core);
     figure!("containers: up over a bucket in {:.1} s", begin.elapsed().as_secs_f64());
     push_and_pull(engine, project, &core);
     project.compose(&["--profile", "s3", "down", "--volumes"]);
@@ -118,14 +137,17 @@ fn pid(engine: &Engine, container: &str) -> String {
     engine.docker(&["inspect", "--format", "{{.State.Pid}}", container])
 }
 
-fn await_health(engine: &Engine, container: &str) {
+fn await_health(engine: &Engine, project: &Project<'_>, container: &str) {
     let begin = Instant::now();
     loop {
         let state = engine.docker(&["inspect", "--format", "{{.State.Health.Status}}", container]);
         if state == "healthy" {
             return;
         }
-        assert!(begin.elapsed() < HEALTHY, "{state}: {}", engine.docker(&["logs", container]));
+        if begin.elapsed() > HEALTHY {
+            let logs = project.compose(&["--profile", "s3", "--profile", "swift", "logs"]);
+            panic!("{state}: {logs}");
+        }
         thread::sleep(Duration::from_millis(200));
     }
 }
@@ -142,7 +164,9 @@ impl<'engine> Project<'engine> {
         }
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/containers/docker-compose.test.yml");
         fs::copy(own, directory.join("docker-compose.test.yml")).expect("copy the test's own");
-        for name in ["longshore", "longshore-driver-filesystem", "longshore-driver-s3"] {
+        for name in
+            ["longshore", "longshore-driver-filesystem", "longshore-driver-s3", "longshore-driver-swift"]
+        {
             fs::copy(scratch::binary(name), release.join(name)).expect("copy a binary");
         }
         Self { engine, directory }
@@ -179,7 +203,8 @@ impl<'engine> Project<'engine> {
 impl Drop for Project<'_> {
     /// Also when the test failed.
     fn drop(&mut self) {
-        let _already_down =
-            self.command(&["--profile", "s3", "down", "--volumes", "--timeout", "5"]).output();
+        let _already_down = self
+            .command(&["--profile", "s3", "--profile", "swift", "down", "--volumes", "--timeout", "5"])
+            .output();
     }
 }

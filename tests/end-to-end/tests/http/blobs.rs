@@ -107,7 +107,7 @@ async fn a_layer_in_two_repositories_is_stored_once() {
     let client = registry.client();
     client.push_blob(REPOSITORY, CONTENT).await.unwrap();
     client.push_blob("other/app", CONTENT).await.unwrap();
-    assert_eq!(registry.kept().objects("objects").await.len(), 1, "one object serves both repositories");
+    assert_eq!(registry.kept().blobs().await, 1, "one object serves both repositories");
 }
 
 #[tokio::test]

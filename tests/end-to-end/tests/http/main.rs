@@ -8,6 +8,7 @@ mod errors;
 mod extensions;
 mod manifests;
 mod over_s3;
+mod over_swift;
 mod preconditions;
 mod redirects;
 mod referrers;

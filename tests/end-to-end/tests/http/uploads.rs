@@ -229,7 +229,7 @@ async fn pushes_of_one_layer_at_once_all_succeed_and_keep_one_object() {
     for pushed in futures_util::future::join_all(pushes).await {
         assert_eq!(pushed.unwrap(), sha256(&content));
     }
-    assert_eq!(registry.kept().objects("objects").await.len(), 1);
+    assert_eq!(registry.kept().blobs().await, 1);
 }
 
 #[tokio::test]

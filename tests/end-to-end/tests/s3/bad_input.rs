@@ -5,7 +5,6 @@ mod credentials;
 mod cuts;
 mod encryption;
 mod ending;
-mod image;
 mod lagging;
 mod permissions;
 mod settings;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_end_to_end::servers::Implementation;
-use longshore_end_to_end::{Client, Failure, Random, Registry, figure, sha256};
-use reqwest::StatusCode;
+use longshore_end_to_end::writer::go_on;
+use longshore_end_to_end::{Client, Random, Registry, figure, sha256};
 
 use crate::REPOSITORY;
 use crate::bucket::{Bucket, Driver, no_multipart_upload_is_left};
@@ -102,31 +102,4 @@ async fn durable_chunk(client: &Client, location: &str, blob: &Bytes, random: &m
     let (_, durable) = client.patch(location, 0, chunk).await.expect("PATCH");
     assert_eq!(durable, size);
     durable
-}
-
-/// As a client does: asks where the session is, and again when a 416 says that it is elsewhere by now. A driver whose core
-/// died may still be making durable what it has.
-pub(crate) async fn go_on(
-    client: &Client,
-    location: &str,
-    blob: &Bytes,
-    acknowledged: u64,
-) -> Result<String, Failure> {
-    let digest = sha256(blob);
-    for _ in 0..5 {
-        let (location, durable) = client.upload_status(location).await?;
-        assert!(durable >= acknowledged, "{acknowledged} bytes were acknowledged, {durable} are left");
-        let next = if durable < blob.len() as u64 {
-            match client.patch(&location, durable, blob.slice(durable as usize..)).await {
-                Ok((next, _)) => next,
-                Err(failure) if failure.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => continue,
-                Err(failure) => return Err(failure),
-            }
-        } else {
-            location
-        };
-        client.finish_upload(&next, &digest).await?;
-        return Ok(digest);
-    }
-    panic!("the session is never where it says that it is");
 }

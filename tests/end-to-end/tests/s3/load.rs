@@ -1,31 +1,12 @@
-//! Eight clients do all that clients do, at two cores with a driver each over one bucket. Every request stands in a ledger,
-//! and afterwards it must be possible that all the answers are true: what was acknowledged is there, what was deleted is
-//! not served, a tag shows what a push left it at, and no byte is wrong.
+//! A mixed load at two cores with a driver each over one bucket, every request of it in a ledger.
 
-mod content;
-mod ledger;
-mod mix;
-mod register;
-mod upload;
-mod user;
+use std::time::Duration;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
+use longshore_end_to_end::load::{self, Deletes};
 use longshore_end_to_end::servers::Implementation;
-use longshore_end_to_end::{Client, Random, figure};
-use tokio::task::JoinSet;
 
 use crate::bucket::Bucket;
-use content::Content;
-use ledger::Ledger;
-use register::Deletes;
-use user::{User, tag_name};
 
-const CLIENTS: usize = 8;
-const REPOSITORIES: [&str; 2] = ["load/one", "load/two"];
-const TAGS: usize = 4;
 const ORDINARY: Duration = Duration::from_secs(60);
 #[cfg(feature = "full")]
 const FULL: Duration = Duration::from_secs(600);
@@ -53,65 +34,8 @@ async fn ten_minutes_of_mixed_load_over_rgw_leave_nothing_lost_and_nothing_wrong
 }
 
 async fn mixed_load(implementation: Implementation, deletes: Deletes, duration: Duration) {
-    let mut random = Random::announced(&format!("s3 mixed load over {implementation:?}"));
     let bucket = Bucket::start(implementation).await;
     let drivers = [bucket.driver("one"), bucket.driver("two")];
     let cores = [drivers[0].core("").await, drivers[1].core("").await];
-    let content = Arc::new(Content::random(&mut random));
-    let ledger = Arc::new(Ledger::new());
-    let user = |here: usize, random: Random| User {
-        cores: [cores[here].client(), cores[1 - here].client()],
-        ledger: Arc::clone(&ledger),
-        content: Arc::clone(&content),
-        random,
-        failures: BTreeMap::new(),
-    };
-    let users = (0..CLIENTS).map(|number| user(number % 2, random.split())).collect();
-    let failures = all_work(users, Instant::now() + duration).await;
-    for here in [0, 1] {
-        let mut user = user(here, random.split());
-        for (number, repository) in REPOSITORIES.iter().enumerate() {
-            let served: Vec<_> = user.read_all(number).await.into_iter().map(tag_name).collect();
-            let listed = listed_tags(&cores[here].client(), repository).await;
-            assert_eq!(listed, served, "{implementation:?}: the tags of {repository} at core {here}");
-        }
-    }
-    for (what, count) in ledger.figures() {
-        figure!("s3 load over {implementation:?}: {count} {what}");
-    }
-    figure!("s3 load over {implementation:?}: failures: {failures:?}");
-    let blobs_of: Vec<_> = content.images.iter().map(|image| image.blobs.clone()).collect();
-    let found = ledger.contradictions(deletes, &blobs_of);
-    assert!(
-        found.is_empty(),
-        "{implementation:?}: {} contradictions\n{}",
-        found.len(),
-        found[..found.len().min(5)].join("\n")
-    );
-}
-
-/// Ends all of them when one fails; gives the failures of all.
-async fn all_work(users: Vec<User>, until: Instant) -> BTreeMap<String, usize> {
-    let mut tasks = JoinSet::new();
-    for mut user in users {
-        tasks.spawn(async move {
-            user.work(until).await;
-            user.failures
-        });
-    }
-    let mut failures = BTreeMap::new();
-    while let Some(ended) = tasks.join_next().await {
-        let counted = ended.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
-        for (what, count) in counted {
-            *failures.entry(what).or_insert(0) += count;
-        }
-    }
-    failures
-}
-
-async fn listed_tags(client: &Client, repository: &str) -> Vec<String> {
-    let answer = client.get(&format!("/v2/{repository}/tags/list")).send().await.expect("a list of tags");
-    let list: serde_json::Value = answer.json().await.expect("JSON");
-    let tags = list["tags"].as_array().expect("tags").iter().filter_map(|tag| tag.as_str());
-    tags.map(str::to_owned).collect()
+    load::mixed_load(&format!("{implementation:?}"), &cores, deletes, duration, Duration::ZERO).await;
 }

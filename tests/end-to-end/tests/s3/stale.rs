@@ -3,24 +3,20 @@
 //! the server has it, in the middle of its body, or before its answer is back.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_end_to_end::proxy::{HoldingProxy, Moment, Step};
 use longshore_end_to_end::servers::{Implementation, S3Server, encode};
-use longshore_end_to_end::{Client, Failure, Random, Registry, figure, sha256};
+use longshore_end_to_end::writer::{Writer, patiently};
+use longshore_end_to_end::{Random, Registry, figure, sha256};
 use reqwest::{Method, StatusCode};
-use tokio::task::JoinHandle;
 
 use crate::REPOSITORY;
 use crate::bucket::{Bucket, Driver, no_multipart_upload_is_left};
-use crate::kills::go_on;
 
 /// What a writer that woke may take to see that it is too late.
 const AWAKE: Duration = Duration::from_secs(60);
-/// A registry on a busy machine asks clients to come again, but not for so long.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// Without a request for so long, it has done its worst.
 const REST: Duration = Duration::from_millis(100);
 /// One commit by PUT: bytes that are durable, and bytes that come with the end.
@@ -223,22 +219,6 @@ impl Scene {
     }
 }
 
-/// What a client gets that asks again after a 503.
-async fn patiently<T>(ask: impl AsyncFn() -> Result<T, Failure>) -> T {
-    let begin = Instant::now();
-    loop {
-        match ask().await {
-            Ok(done) => return done,
-            Err(failure) => {
-                let again =
-                    failure.status() == Some(StatusCode::SERVICE_UNAVAILABLE) && begin.elapsed() < PATIENCE;
-                assert!(again, "{failure}");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
-    }
-}
-
 /// Says which step it was when the test fails.
 struct Told<'a>(&'a str);
 
@@ -248,64 +228,6 @@ impl Drop for Told<'_> {
             figure!("the writer was stopped at: {}", self.0);
         }
     }
-}
-
-/// A client at the first core, in the middle of an upload.
-struct Writer {
-    content: Bytes,
-    location: Arc<Mutex<Option<String>>>,
-    task: JoinHandle<Result<(), Failure>>,
-}
-
-impl Writer {
-    fn start(client: Client, chunks: &[usize], random: &mut Random) -> Self {
-        let content = Bytes::from(random.bytes(chunks.iter().sum()));
-        let location = Arc::default();
-        let task = tokio::spawn(upload(client, content.clone(), chunks.to_vec(), Arc::clone(&location)));
-        Self { content, location, task }
-    }
-
-    /// By a client that goes on at what is durable, with other bytes than this one; gives the digest. What the session
-    /// says is the truth: if all is durable, there is only the end of this writer's own upload to be asked for.
-    async fn finished_elsewhere(&self, client: &Client, longer: bool) -> String {
-        let location = self.location.lock().expect("no panic").clone();
-        let Some(location) = location else {
-            // The first answer is not there yet: nobody else can know of the upload.
-            let other = altered(&self.content, 0, longer);
-            return patiently(|| client.push_blob(REPOSITORY, other.clone())).await;
-        };
-        let (_, durable) = patiently(|| client.upload_status(&location)).await;
-        let other = altered(&self.content, durable as usize, longer);
-        patiently(|| go_on(client, &location, &other, durable)).await
-    }
-}
-
-/// The last chunk comes with the end.
-async fn upload(
-    client: Client,
-    content: Bytes,
-    chunks: Vec<usize>,
-    known: Arc<Mutex<Option<String>>>,
-) -> Result<(), Failure> {
-    let mut location = client.start_upload(REPOSITORY).await?;
-    *known.lock().expect("no panic") = Some(location.clone());
-    let (mut rest, mut offset) = (content.clone(), 0);
-    for size in &chunks[..chunks.len() - 1] {
-        (location, offset) = client.patch(&location, offset, rest.split_to(*size)).await?;
-    }
-    client.finish_upload_with(&location, &sha256(&content), rest).await
-}
-
-/// Other bytes from an offset on, or also more of them.
-fn altered(content: &Bytes, from: usize, longer: bool) -> Bytes {
-    let mut altered = content.to_vec();
-    for byte in &mut altered[from..] {
-        *byte ^= 0xff;
-    }
-    if from < content.len() && longer {
-        altered.extend_from_slice(b"and more");
-    }
-    altered.into()
 }
 
 /// What the bucket says of the objects of a blob: etag, metadata and digest, by their keys.

@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::requests::{Cost, Counts, Step};
-use super::throughput::{Sample, Samples};
+use super::{Counts, Throughput};
 use crate::bench::Options;
 use crate::bench::document::OVER_S3;
 use crate::bench::ratio::Check;
-use crate::bench::report::machine;
-use crate::bench::sample::median;
+use crate::bench::report::run;
+use crate::bench::requests::{Cost, Step};
 
 const HEAD: &str = "
 Measured by `cargo xtask bench s3`, against versitygw 1.8.0 over a directory, with connections that are kept. Core and S3
@@ -35,15 +34,15 @@ fn others(step: Step) -> (&'static str, &'static str) {
     }
 }
 
-pub(crate) fn section(counts: &Counts, samples: &Samples, checks: &[Check], options: &Options) -> String {
-    let mut text = format!("{OVER_S3}{HEAD}");
-    let (rounds, megabytes) = (options.rounds, options.megabytes);
-    let _ = writeln!(text, "This run: {rounds} pairs of {megabytes} MiB, {}.\n", machine());
-    for check in checks {
-        let _ = writeln!(text, "* {check}");
-    }
+pub(crate) fn section(
+    counts: &Counts,
+    throughput: &Throughput,
+    checks: &[Check],
+    options: &Options,
+) -> String {
+    let mut text = format!("{OVER_S3}{HEAD}{}", run(options, checks));
     requests(&mut text, counts);
-    throughput(&mut text, samples, megabytes);
+    rates(&mut text, throughput, options.megabytes);
     text
 }
 
@@ -52,10 +51,9 @@ fn requests(text: &mut String, counts: &Counts) {
         "\n### Requests\n\n| | longshore | looks at the store's id | distribution | of these, moving bytes inside the store | zot | Angos |\n\
          |---|---|---|---|---|---|---|\n",
     );
-    for (step, (ours, distribution)) in
-        Step::ALL.into_iter().zip(counts.ours.iter().zip(&counts.distribution))
-    {
-        let Cost { requests, health, .. } = ours;
+    for step in Step::ALL {
+        let (Cost { requests, health, .. }, distribution) =
+            (counts.ours.of(step), counts.distribution.of(step));
         let (zot, angos) = others(step);
         let _ = writeln!(
             text,
@@ -67,31 +65,13 @@ fn requests(text: &mut String, counts: &Counts) {
     }
 }
 
-fn throughput(text: &mut String, samples: &Samples, megabytes: u64) {
-    let Samples { ours, sdk, at_once, peak_mib } = samples;
+fn rates(text: &mut String, Throughput { pairs, at_once }: &Throughput, megabytes: u64) {
     let _ = write!(
         text,
         "\n### Throughput\n\nThe SDK sends parts of 64 MiB, {at_once} at once: the best of 1, 2 and 4 here. Core and driver \
-         took {peak_mib:.0} MiB of memory together, at most.\n\n\
-         | | longshore, MiB/s | the SDK alone, MiB/s |\n|---|---|---|\n"
+         took {:.0} MiB of memory together, at most.\n\n\
+         | | longshore, MiB/s | the SDK alone, MiB/s |\n|---|---|---|\n{}",
+        pairs.peak_mib,
+        pairs.rows("", megabytes)
     );
-    let row = |what, seconds: fn(&Sample) -> f64| {
-        let ours = spread(ours.iter().map(seconds), megabytes);
-        let sdk = spread(sdk.iter().map(seconds), megabytes);
-        format!("| {what} | {ours} | {sdk} |\n")
-    };
-    text.push_str(&row("push", |sample| sample.push.as_secs_f64()));
-    text.push_str(&row("pull", |sample| sample.pull.as_secs_f64()));
-    text.push_str(&row("pull by a redirect", |sample| sample.redirected.as_secs_f64()));
-}
-
-/// The median, and the least and the most seen.
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn spread(seconds: impl Iterator<Item = f64>, megabytes: u64) -> String {
-    let mut rates: Vec<f64> = seconds.map(|seconds| megabytes as f64 / seconds).collect();
-    rates.sort_by(f64::total_cmp);
-    match (median(rates.clone()), rates.first(), rates.last()) {
-        (Some(median), Some(least), Some(most)) => format!("{median:.0} ({least:.0} to {most:.0})"),
-        _ => String::new(),
-    }
 }

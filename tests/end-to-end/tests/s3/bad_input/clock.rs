@@ -7,8 +7,8 @@ use longshore_end_to_end::servers::Implementation;
 use reqwest::StatusCode;
 
 use super::PATIENCE;
-use super::image::Image;
 use crate::bucket::Bucket;
+use longshore_end_to_end::image::Image;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_that_differ_are_told_until_they_agree_again() {

@@ -8,9 +8,9 @@ use longshore_end_to_end::servers::{Account, Implementation, Options};
 use reqwest::StatusCode;
 use tempfile::TempDir;
 
-use super::image::Image;
 use super::permissions::documented_statements;
 use crate::bucket::{Bucket, Driver};
+use longshore_end_to_end::image::Image;
 
 /// Without any credentials of its own: no file of who runs the tests may be read.
 pub(super) fn without_credentials(command: &mut Command) {

@@ -12,9 +12,9 @@ use longshore_end_to_end::{Fault, FaultyFront, Random, Registry, sha256};
 use reqwest::{Method, StatusCode};
 use tokio::sync::oneshot;
 
-use super::image::Image;
 use crate::REPOSITORY;
 use crate::bucket::{Bucket, Driver, no_multipart_upload_is_left};
+use longshore_end_to_end::image::Image;
 
 const BLOB: usize = 64 << 20;
 const SOME: u64 = 3 << 20;

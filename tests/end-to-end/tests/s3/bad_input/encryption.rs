@@ -5,9 +5,9 @@ use longshore_end_to_end::servers::Implementation;
 use longshore_end_to_end::{Random, sha256};
 use reqwest::Method;
 
-use super::image::Image;
 use crate::REPOSITORY;
 use crate::bucket::{Bucket, no_multipart_upload_is_left};
+use longshore_end_to_end::image::Image;
 
 const BLOB: usize = 48 << 20;
 

@@ -15,9 +15,9 @@ use serde_json::json;
 
 use super::PATIENCE;
 use super::credentials::without_credentials;
-use super::image::Image;
 use crate::REPOSITORY;
 use crate::bucket::Bucket;
+use longshore_end_to_end::image::Image;
 
 /// The driver renews them ten seconds before.
 const FIRST_LASTS: Duration = Duration::from_secs(13);

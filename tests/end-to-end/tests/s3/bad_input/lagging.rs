@@ -12,9 +12,9 @@ use longshore_end_to_end::{Fault, FaultyFront, Random, sha256};
 use reqwest::{Method, StatusCode};
 
 use super::PATIENCE;
-use super::image::Image;
 use crate::REPOSITORY;
 use crate::bucket::{Bucket, no_multipart_upload_is_left};
+use longshore_end_to_end::image::Image;
 
 const BLOB: usize = 40 << 20;
 const LAG: Duration = Duration::from_secs(3);

@@ -6,9 +6,9 @@ use longshore_end_to_end::{Client, Registry};
 use reqwest::{Method, StatusCode};
 
 use super::PATIENCE;
-use super::image::Image;
 use crate::REPOSITORY;
 use crate::bucket::Bucket;
+use longshore_end_to_end::image::Image;
 
 const LINE: &str = "the server refuses; the policy must allow this";
 

@@ -7,8 +7,8 @@ use longshore_end_to_end::Authority;
 use longshore_end_to_end::servers::{Implementation, Options};
 use reqwest::StatusCode;
 
-use super::image::Image;
 use crate::bucket::Bucket;
+use longshore_end_to_end::image::Image;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_in_another_region_is_told_with_the_right_one() {

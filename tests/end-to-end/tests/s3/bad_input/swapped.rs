@@ -6,9 +6,9 @@ use longshore_end_to_end::servers::Implementation;
 use reqwest::StatusCode;
 
 use super::PATIENCE;
-use super::image::Image;
 use crate::REPOSITORY;
 use crate::bucket::Bucket;
+use longshore_end_to_end::image::Image;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_was_swapped_is_not_believed_until_it_is_put_back() {

@@ -12,9 +12,9 @@ use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 
 use super::PATIENCE;
-use super::image::Image;
 use crate::REPOSITORY;
 use crate::bucket::Bucket;
+use longshore_end_to_end::image::Image;
 
 const NOBODY: usize = 0;
 const EVERYBODY: usize = 1;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::register::{Change, Deletes, NEVER, Register, Span};
+use super::register::{Ability, Change, Deletes, NEVER, Register, Span};
 
 /// Numbers of a repository, a tag, and of an image or a blob in the content of the test.
 pub(crate) type Repository = usize;
@@ -79,18 +79,27 @@ impl Ledger {
         counts
     }
 
-    /// What can't be true, each with the changes that it should follow from. `blobs_of` are those that an image names.
-    pub(crate) fn contradictions(&self, deletes: Deletes, blobs_of: &[Vec<Blob>]) -> Vec<String> {
+    /// What can't be true, each with the changes that it should follow from. `blobs_of` are those that an image names. `lag`:
+    /// what was written is surely listed so much later. Tags and manifests have one name each; a blob has links, which a
+    /// delete finds by a listing, and the newest by its name (DESIGN.md section 4, Pull).
+    pub(crate) fn contradictions(
+        &self,
+        deletes: Deletes,
+        lag: Duration,
+        blobs_of: &[Vec<Blob>],
+    ) -> Vec<String> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let names = Names::from(&entries, blobs_of);
-        let mut found = contradicted("tag", &names.tags, deletes);
-        found.extend(contradicted("manifest", &names.manifests, deletes));
-        found.extend(contradicted("blob", &names.blobs, deletes));
+        let named = Ability::of_names(deletes);
+        let listed = Ability { deletes, lag: u64::try_from(lag.as_nanos()).unwrap_or(NEVER) };
+        let mut found = contradicted("tag", &names.tags, named);
+        found.extend(contradicted("manifest", &names.manifests, named));
+        found.extend(contradicted("blob", &names.blobs, listed));
         for (span, repository, image) in &names.refused {
             let mut blobs = blobs_of[*image].iter().filter_map(|blob| names.blobs.get(&(*repository, *blob)));
             // A blob that was never asked for was never pushed.
             let complete = blobs.clone().count() == blobs_of[*image].len();
-            if complete && !blobs.any(|blob| blob.may_be_absent(*span, deletes)) {
+            if complete && !blobs.any(|blob| blob.may_be_absent(*span, listed)) {
                 found.push(format!(
                     "image {image} was refused in repository {repository}, {span}: no blob was missing"
                 ));
@@ -204,11 +213,11 @@ fn cleared<V>(register: &mut Register<V>, span: Span, answered: Answered) {
 fn contradicted<N: Debug, V: Copy + Debug + PartialEq>(
     what: &str,
     registers: &BTreeMap<N, Register<V>>,
-    deletes: Deletes,
+    ability: Ability,
 ) -> Vec<String> {
     let mut found = Vec::new();
     for (name, register) in registers {
-        found.extend(register.unexplained(deletes).iter().map(|read| told(what, name, read, register)));
+        found.extend(register.unexplained(ability).iter().map(|read| told(what, name, read, register)));
     }
     found
 }
@@ -253,7 +262,7 @@ mod tests {
             let span = Span { begin: 10 * number + 1, end: 10 * number + 5 };
             ledger.entries.lock().unwrap().push(Entry { span, asked: *asked, answered: *answered });
         }
-        ledger.contradictions(Deletes::Unconditional, &[vec![0, 1], vec![2]]).len()
+        ledger.contradictions(Deletes::Unconditional, Duration::ZERO, &[vec![0, 1], vec![2]]).len()
     }
 
     const PUSH: [(Asked, Answered); 3] =

@@ -45,12 +45,29 @@ impl<V> Default for Register<V> {
 
 /// What a store can do for a conditional clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deletes {
+pub enum Deletes {
     /// By compare-and-set: it takes away the value that it names and no other.
     Conditional,
     /// DESIGN.md section 4, Tags: "with neither, a tag pushed in the same instant as a delete-by-digest may go with it". So
     /// a set that *overlaps* the delete may go, whatever its value. One that began later may not.
     Unconditional,
+}
+
+/// What a store can do, as far as a name tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ability {
+    pub(crate) deletes: Deletes,
+    /// In nanoseconds: a clear finds what was set by a listing that lags so far behind, and by the one name that the last set
+    /// left where no listing is needed. So it surely finds a set that was done so long before, and one that no other change
+    /// came after. Any other it may miss; that one is there again as soon as it is listed.
+    pub(crate) lag: u64,
+}
+
+impl Ability {
+    /// Every name is found.
+    pub(crate) fn of_names(deletes: Deletes) -> Self {
+        Self { deletes, lag: 0 }
+    }
 }
 
 /// A value, and the moment from which it is known to be something else.
@@ -62,26 +79,27 @@ struct Reign<V> {
 
 impl<V: Copy + PartialEq> Register<V> {
     /// The reads that nothing explains.
-    pub(crate) fn unexplained(&self, deletes: Deletes) -> Vec<(Span, Option<V>)> {
-        let reigns = self.reigns(deletes);
+    pub(crate) fn unexplained(&self, ability: Ability) -> Vec<(Span, Option<V>)> {
+        let reigns = self.reigns(ability);
         let wrong = self.reads.iter().filter(|(span, seen)| !explains(&reigns, *span, *seen));
         wrong.copied().collect()
     }
 
     /// Whether the name may have been absent at some moment of a span.
-    pub(crate) fn may_be_absent(&self, span: Span, deletes: Deletes) -> bool {
-        explains(&self.reigns(deletes), span, None)
+    pub(crate) fn may_be_absent(&self, span: Span, ability: Ability) -> bool {
+        explains(&self.reigns(ability), span, None)
     }
 
-    fn reigns(&self, deletes: Deletes) -> Vec<Reign<V>> {
-        let untils: Vec<u64> = self.changes.iter().map(|change| self.overwritten(*change)).collect();
+    fn reigns(&self, ability: Ability) -> Vec<Reign<V>> {
+        let untils: Vec<u64> =
+            self.changes.iter().map(|change| self.overwritten(*change, ability.lag)).collect();
         let first = self.earliest_end(|_, change| matches!(change, Change::Set(_)));
         let mut reigns = vec![Reign { value: None, begin: 0, until: first }];
         reigns.extend(self.changes.iter().zip(&untils).map(|((span, change), until)| match change {
             Change::Set(value) => Reign { value: Some(*value), begin: span.begin, until: *until },
             Change::Clear => Reign { value: None, begin: span.begin, until: *until },
             Change::ClearIf { value, .. } => {
-                let until = self.absent_until(*span, *value, deletes, &untils);
+                let until = self.absent_until(*span, *value, ability.deletes, &untils);
                 Reign { value: None, begin: span.begin, until }
             }
         }));
@@ -89,14 +107,23 @@ impl<V: Copy + PartialEq> Register<V> {
     }
 
     /// The moment from which what a change left is known to be over; of a conditional one, that alone does not tell.
-    fn overwritten(&self, (span, change): (Span, Change<V>)) -> u64 {
+    fn overwritten(&self, (span, change): (Span, Change<V>), lag: u64) -> u64 {
         self.earliest_end(|later, other| {
             span.is_before(later)
                 && match change {
-                    Change::Set(value) => overwrites(other, value),
+                    Change::Set(value) => overwrites(other, value) && self.finds(later, span, lag),
                     Change::Clear | Change::ClearIf { .. } => matches!(other, Change::Set(_)),
                 }
         })
+    }
+
+    /// Whether a change surely finds what was set before it.
+    fn finds(&self, change: Span, set: Span, lag: u64) -> bool {
+        let is_listed = set.end.saturating_add(lag) <= change.begin;
+        let came_between = |other: Span| {
+            other != set && other != change && other.begin < change.end && other.end > set.begin
+        };
+        is_listed || !self.changes.iter().any(|(other, _)| came_between(*other))
     }
 
     /// The moment from which an absence that a conditional clear left is known to be over; 0 if it can't have left one.
@@ -127,7 +154,8 @@ impl<V: Copy + PartialEq> Register<V> {
 /// Whether a name that had this value has it no more once the change has happened.
 fn overwrites<V: Copy + PartialEq>(change: &Change<V>, value: V) -> bool {
     match change {
-        Change::Set(_) | Change::Clear => true,
+        Change::Set(new) => *new != value,
+        Change::Clear => true,
         Change::ClearIf { value: cleared, sure } => *sure && *cleared == value,
     }
 }
@@ -156,8 +184,16 @@ mod tests {
 
     /// Whether a read at 100..110 that saw this is right after these changes.
     fn may_see(changes: &[(Span, Change<u8>)], seen: Option<u8>, deletes: Deletes) -> bool {
+        may_see_with(changes, seen, Ability::of_names(deletes))
+    }
+
+    fn may_see_with(changes: &[(Span, Change<u8>)], seen: Option<u8>, ability: Ability) -> bool {
         let register = Register { changes: changes.to_vec(), reads: vec![(at(100, 110), seen)] };
-        register.unexplained(deletes).is_empty()
+        register.unexplained(ability).is_empty()
+    }
+
+    fn lagging(changes: &[(Span, Change<u8>)], seen: Option<u8>) -> bool {
+        may_see_with(changes, seen, Ability { deletes: Unconditional, lag: 20 })
     }
 
     /// The same, whatever the store can do.
@@ -258,5 +294,29 @@ mod tests {
         // And a push of the same manifest may have come before the delete at any store.
         let again = [(at(10, 20), Set(A)), (at(30, 50), deletes(A)), (at(35, 45), Set(A))];
         assert!(may_see(&again, None, Conditional) && may_see(&again, Some(A), Conditional));
+    }
+
+    #[test]
+    fn a_clear_may_miss_what_is_not_listed_yet_unless_it_was_set_last() {
+        let twice = [(at(10, 20), Set(A)), (at(22, 24), Set(A)), (at(30, 40), Clear)];
+        assert!(lagging(&twice, Some(A)) && lagging(&twice, None));
+        assert!(!always(&twice, Some(A)), "where listings are current");
+        let once = [(at(10, 20), Set(A)), (at(30, 40), Clear)];
+        assert!(!lagging(&once, Some(A)), "the last one needs no listing");
+        let listed = [(at(1, 2), Set(A)), (at(3, 4), Set(A)), (at(30, 40), Clear)];
+        assert!(!lagging(&listed, Some(A)), "both are listed by then");
+        let crossed = [(at(10, 26), Set(A)), (at(20, 25), Clear), (at(30, 40), Clear)];
+        assert!(lagging(&crossed, Some(A)), "the first took away the name that leads to it");
+        let cleared_later =
+            [(at(10, 20), Set(A)), (at(22, 24), Set(A)), (at(30, 40), Clear), (at(60, 70), Clear)];
+        assert!(!lagging(&cleared_later, Some(A)), "the second found it");
+    }
+
+    #[test]
+    fn a_lost_write_is_found_however_far_listings_lag() {
+        assert!(!lagging(&[(at(95, 98), Set(A))], None));
+        assert!(!lagging(&[(at(80, 82), Set(A)), (at(84, 86), Clear), (at(95, 98), Set(A))], None));
+        let twice = [(at(70, 72), Set(A)), (at(80, 82), Set(A)), (at(84, 86), Clear), (at(95, 98), Set(A))];
+        assert!(!lagging(&twice, None));
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::{OCI_MANIFEST, blob_path, manifest_path};
+use crate::{Client, Random, sha256};
 use bytes::Bytes;
-use longshore_end_to_end::client::{OCI_MANIFEST, blob_path, manifest_path};
-use longshore_end_to_end::{Client, Random, sha256};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, StatusCode};
 

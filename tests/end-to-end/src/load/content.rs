@@ -1,8 +1,8 @@
 //! What the load pushes: a pool of blobs and of images made of them, few enough that clients meet at the same ones.
 
+use crate::client::image_manifest;
+use crate::{Random, sha256};
 use bytes::Bytes;
-use longshore_end_to_end::client::image_manifest;
-use longshore_end_to_end::{Random, sha256};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

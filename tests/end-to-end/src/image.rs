@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use longshore_end_to_end::client::{Failure, OCI_MANIFEST, image_manifest};
-use longshore_end_to_end::{Client, Random, Registry, sha256};
 use reqwest::StatusCode;
 
-use super::PATIENCE;
-use crate::REPOSITORY;
+use crate::client::{Failure, OCI_MANIFEST, image_manifest};
+use crate::{Client, Random, Registry, sha256};
 
-/// Above a first part, so that it is a multipart upload.
+const PATIENCE: Duration = Duration::from_secs(30);
+const REPOSITORY: &str = "team/app";
+/// Above a first part or segment, so that it is an upload of several.
 const LAYER: usize = 24 << 20;
 
-pub(super) struct Image {
+pub struct Image {
     tag: &'static str,
     layer: Bytes,
     manifest: Bytes,
@@ -21,17 +21,17 @@ pub(super) struct Image {
 
 impl Image {
     /// Pushes it.
-    pub(super) async fn push(client: &Client) -> Self {
+    pub async fn push(client: &Client) -> Self {
         Self::push_of(client, "1", LAYER).await
     }
 
     /// One of a few bytes.
-    pub(super) async fn push_small(client: &Client, tag: &'static str) -> Self {
+    pub async fn push_small(client: &Client, tag: &'static str) -> Self {
         Self::push_of(client, tag, 1000).await
     }
 
     async fn push_of(client: &Client, tag: &'static str, size: usize) -> Self {
-        let layer = Bytes::from(Random::announced("s3 bad input").bytes(size));
+        let layer = Bytes::from(Random::announced("bad input").bytes(size));
         let digest = client.push_blob(REPOSITORY, layer.clone()).await.expect("push a layer");
         let config = client.push_blob(REPOSITORY, "{}").await.expect("push a configuration");
         let manifest = image_manifest((&config, 2), &[(&digest, size as u64)]);
@@ -40,7 +40,7 @@ impl Image {
     }
 
     /// Waits until it is served again, and looks at every byte of it; then something new is taken.
-    pub(super) async fn is_served_again(&self, registry: &Registry) {
+    pub async fn is_served_again(&self, registry: &Registry) {
         let (client, begin) = (registry.client(), Instant::now());
         loop {
             match client.get_manifest(REPOSITORY, self.tag).await {
@@ -55,7 +55,7 @@ impl Image {
     }
 
     /// Waits for an answer that is no success; it must be neither a 404 nor a hang-up.
-    pub(super) async fn refusal(&self, registry: &Registry) -> (StatusCode, String) {
+    pub async fn refusal(&self, registry: &Registry) -> (StatusCode, String) {
         let (client, begin) = (registry.client(), Instant::now());
         loop {
             match client.get_manifest(REPOSITORY, self.tag).await {

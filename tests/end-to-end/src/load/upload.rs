@@ -1,6 +1,6 @@
 //! Uploads of the load: in one request, or in chunks that go to both cores by turns.
 
-use longshore_end_to_end::client::{durable_offset, finish_path};
+use crate::client::{durable_offset, finish_path};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 
