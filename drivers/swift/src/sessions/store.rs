@@ -94,16 +94,16 @@ impl Records {
     }
 
     /// What holds of a session: its last record, and if a commit began, what came of it (contract clause U14).
-    pub(super) async fn present(&self, id: &UploadId) -> Result<Known> {
-        let Standing { known, .. } = self.standing(id).await?;
+    pub(super) async fn present(&self, id: &UploadId) -> Result<Standing> {
+        let Standing { round, known } = self.standing(id).await?;
         let state = &known.state;
         let Some(committing) = state.committing.as_ref().filter(|_| state.record.state == UploadState::Open)
         else {
-            return Ok(known);
+            return Ok(Standing { round, known });
         };
         let key = &state.record.key;
         let Some(found) = self.store.found(key).await?.filter(|found| found.is_of(id)) else {
-            return Ok(known);
+            return Ok(Standing { round, known });
         };
         let record = Record {
             state: UploadState::Committed,
@@ -114,7 +114,7 @@ impl Records {
         };
         let parted = committing.whole.clone().unwrap_or_else(|| state.parted.clone());
         let state = State { record, parted, committing: None, stands_for: None, is_over: false };
-        Ok(Known { state: Arc::new(state), ..known })
+        Ok(Standing { round, known: Known { state: Arc::new(state), ..known } })
     }
 
     /// Keeps what it takes to go on as the same writer.
@@ -218,13 +218,15 @@ impl SessionStorage for SwiftSessions {
     }
 
     async fn hold(&self, id: &UploadId, _wait: Duration) -> Result<SwiftHold> {
-        let known = self.0.present(id).await?;
-        let lead = self.0.kept(id).filter(|lead| known.is_own && rounds::is_of(&known, lead));
+        let Standing { round, known } = self.0.present(id).await?;
+        // A newcomer that said that the round is over, and died, leaves it with nobody.
+        let is_led = |lead: &Lead| lead.round == round && known.is_own && rounds::is_of(&known, lead);
+        let lead = self.0.kept(id).filter(is_led);
         Ok(SwiftHold::new(&self.0, id, known, lead))
     }
 
     async fn read(&self, id: &UploadId) -> Result<Record> {
-        Ok(self.0.present(id).await?.state.record.clone())
+        Ok(self.0.present(id).await?.known.state.record.clone())
     }
 
     async fn ids(&self, start_after: &str, limit: usize) -> Result<Vec<UploadId>> {
