@@ -40,11 +40,11 @@ async fn credentials_that_the_server_refuses_are_told() {
     let sockets = scratch::socket_directory();
     let (mut command, _) = driver_command(&server, sockets.path(), server.bucket());
     let wrong_secret = Process::spawn("driver", command.env("AWS_SECRET_ACCESS_KEY", "wrong"));
-    let line = wrong_secret.await_line("the bucket can't be used yet", PATIENCE);
+    let line = wrong_secret.await_line("the store can't be used yet", PATIENCE);
     assert!(line.contains("BACKEND_CREDENTIALS") && line.contains("mend the credentials"), "{line}");
     drop(wrong_secret);
     let unknown_key = Process::spawn("driver", command.env("AWS_ACCESS_KEY_ID", "nobody"));
-    let line = unknown_key.await_line("the bucket can't be used yet", PATIENCE);
+    let line = unknown_key.await_line("the store can't be used yet", PATIENCE);
     assert!(line.contains("BACKEND_CREDENTIALS"), "{line}");
 }
 
@@ -54,7 +54,7 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
     bucket.server.stop();
     let (mut command, endpoint) = driver_command(&bucket.server, bucket.sockets(), bucket.server.bucket());
     let driver = Process::spawn("driver", &mut command);
-    let line = driver.await_line("the bucket can't be used yet", PATIENCE);
+    let line = driver.await_line("the store can't be used yet", PATIENCE);
     assert!(line.contains("can't be reached") && line.contains("refused"), "{line}");
     bucket.server.start_again().await;
     driver.await_line(IT_SERVES, PATIENCE);

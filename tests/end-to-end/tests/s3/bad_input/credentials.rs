@@ -132,7 +132,7 @@ async fn a_driver_without_credentials_says_so_and_finds_them_later() {
         command.env("AWS_SHARED_CREDENTIALS_FILE", place.file()).env("AWS_EC2_METADATA_DISABLED", "true");
     });
     driver.spawn();
-    let line = driver.await_line("the bucket can't be used yet");
+    let line = driver.await_line("the store can't be used yet");
     assert!(
         line.contains("BACKEND_CREDENTIALS")
             && line.contains("there are no credentials; mend or renew the credentials"),

@@ -30,7 +30,7 @@ async fn what_the_server_encrypts_is_pushed_resumed_and_pulled() {
             command.args(["sse=aws:kms", wrong]);
         });
         driver.spawn();
-        let line = driver.await_line("the bucket can't be used yet");
+        let line = driver.await_line("the store can't be used yet");
         assert!(line.contains(said), "{line}");
     }
 }

@@ -55,7 +55,7 @@ async fn a_wrong_setting_is_told(bucket: &Bucket, right: &str, wrong: &str, line
         command.arg(wrong);
     });
     wrong.spawn();
-    let said = wrong.await_line("the bucket can't be used yet");
+    let said = wrong.await_line("the store can't be used yet");
     assert!(said.contains("BACKEND_UNAVAILABLE") && said.contains(line), "{said}");
     let (status, body) = image.refusal(&registry).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
