@@ -16,6 +16,7 @@ pub mod instance;
 pub mod layer;
 pub mod load;
 pub mod loop_disk;
+pub mod patch_kills;
 pub mod process;
 pub mod proxy;
 pub mod random;
