@@ -38,8 +38,9 @@ const STALE: Duration = Duration::from_secs(3600);
 /// How a finished file becomes an object.
 pub trait Publish: Send + Sync + 'static {
     /// Makes the file the object `key`, as durably as the driver promises, and never over an existing object
-    /// ([`Reason::KeyExists`]). It may take the file away, or copy it. Where a crash left the file under both names,
-    /// this finishes the work.
+    /// ([`Reason::KeyExists`]). It may take the file away, or copy it; a copy had better not be seen before the file
+    /// was taken away, or a crash in between leaves an open session whose object is there (contract U14). Where a crash
+    /// left the file under both names, this finishes the work.
     ///
     /// # Errors
     /// When it can't; the file is still there then.
@@ -55,6 +56,8 @@ pub trait Publish: Send + Sync + 'static {
 /// A file that has all its bytes, durably.
 #[derive(Debug)]
 pub struct Finished<'a> {
+    /// Of its session.
+    pub id: &'a UploadId,
     pub dir: &'a Dir,
     pub name: &'a str,
     /// Open for reading; its position is anywhere.

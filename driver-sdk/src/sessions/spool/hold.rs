@@ -173,7 +173,8 @@ impl<P: Publish> Held<P> {
     }
 
     fn publish(&mut self) -> Result<Object> {
-        let finished = Finished { dir: &self.dir, name: DATA, file: self.data()?, size: self.record.durable };
+        let (id, dir, file, size) = (&self.id, &self.dir, self.data()?, self.record.durable);
+        let finished = Finished { id, dir, name: DATA, file, size };
         let object = self.inner.publish.publish(&finished, &self.record.key)?;
         // From here on the file is the object; nobody may write to it.
         self.data = None;
