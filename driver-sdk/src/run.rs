@@ -33,12 +33,20 @@ pub struct About {
     pub version: &'static str,
     /// One line for each setting.
     pub settings: &'static str,
+    /// How many threads there are for blocking file work.
+    blocking_threads: usize,
 }
 
 impl About {
     /// A driver of this name and version, and its settings, a line for each.
     pub const fn new(name: &'static str, version: &'static str, settings: &'static str) -> Self {
-        Self { name, version, settings }
+        Self { name, version, settings, blocking_threads: BLOCKING_THREADS }
+    }
+
+    /// For a driver that blocks such a thread for as long as a commit takes: as many as there may be commits, and some more.
+    #[must_use]
+    pub const fn with_blocking_threads(self, blocking_threads: usize) -> Self {
+        Self { blocking_threads, ..self }
     }
 }
 
@@ -77,7 +85,7 @@ where
     start_tracing(arguments.log_json);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(about.blocking_threads)
         .build();
     let outcome = runtime.map_err(StartError::Runtime).and_then(|runtime| {
         let outcome = runtime.block_on(start(about, arguments, open));
