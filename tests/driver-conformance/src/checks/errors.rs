@@ -9,7 +9,7 @@ use tonic::Code;
 
 use super::uploads;
 use crate::bed::Bed;
-use crate::call::{Call, DOMAIN, Said, answered, timely};
+use crate::call::{Call, DOMAIN, Said, answered, refused, timely};
 use crate::check;
 use crate::check::Check;
 use crate::connection::{Windows, handshake};
@@ -192,6 +192,13 @@ async fn away_for_sessions(bed: &Bed) -> Verdict {
     let writer = answered("create", driver.create_upload(&id, &bed.key("a"), fence(1)).await)?;
     let _ = writer.close().await;
     while_away(bed, async || {
+        // Sessions may lie elsewhere than objects: then they are there, and others are not.
+        if let Ok(upload) = driver.upload(&id).await {
+            equal("the session that GetUpload shows", &id, &upload.upload_id)?;
+            let unknown = driver.upload(&bed.upload_id()).await;
+            refused("GetUpload of no session", unknown, Code::NotFound, "UPLOAD_UNKNOWN")?;
+            return answered("EndUpload", driver.end(&id, fence(2)).await).map(drop);
+        }
         for id in [&id, &bed.upload_id()] {
             honest("GetUpload", driver.upload(id).await)?;
             honest("resume", driver.resume_upload(id, fence(2)).await)?;
