@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod import;
+mod v1;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ Examples:
   longshore config default > longshore.toml       begin a configuration
   longshore config check --config longshore.toml  look at it before a restart
   longshore import registry2 /var/lib/registry    bring in what registry:2 keeps
+  longshore v1 list --from unix:///run/v1.sock    look at what the registry before it left
 
 Exit status: 0 done, 1 failed (the last line on standard error says why), 2 the command line is wrong.
 Environment: LONGSHORE_CONFIG the file; LONGSHORE_SECTION__FIELD a field of it; LONGSHORE_LOG how much to log;
@@ -70,6 +72,11 @@ enum Command {
     Import {
         #[command(subcommand)]
         command: import::ImportCommand,
+    },
+    /// Look at a store that the V1 registry (docker-registry 0.x, in Python) left.
+    V1 {
+        #[command(subcommand)]
+        command: v1::V1Command,
     },
 }
 
@@ -141,6 +148,7 @@ pub fn main() -> ExitCode {
             Command::Version => version(),
             Command::Completions { shell } => completions(shell),
             Command::Import { command } => import::run(command).await,
+            Command::V1 { command } => v1::run(command).await,
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -1,5 +1,6 @@
 //! The Longshore registry, in reading order: [`oci`] is the vocabulary, [`registry`] the rules, [`storage`] the way to
-//! drivers, [`check`] a look at what a store can do, [`api`] the HTTP edge, [`config`] what an operator sets, [`server`] where all of it is put together.
+//! drivers, [`check`] a look at what a store can do, [`v1`] one at what the V1 registry left, [`api`] the HTTP
+//! edge, [`config`] what an operator sets, [`server`] where all of it is put together.
 
 pub mod api;
 pub mod auth;
@@ -12,3 +13,4 @@ pub mod oci;
 pub mod registry;
 pub mod server;
 pub mod storage;
+pub mod v1;
