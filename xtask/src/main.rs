@@ -3,10 +3,13 @@
 mod bench;
 mod console;
 mod distribution;
+mod docker_registry;
 mod fuzz;
 mod go_tool;
+mod old_drivers;
 mod process;
 mod proto;
+mod python27;
 mod run;
 mod s3_servers;
 mod step;

@@ -6,7 +6,7 @@ mod keystone;
 pub(crate) mod rgw;
 pub(crate) mod swift;
 pub(crate) mod versitygw;
-mod virtualenv;
+pub(crate) mod virtualenv;
 
 use std::fs::File;
 use std::io::Read as _;

@@ -1,10 +1,13 @@
 //! `cargo xtask test`: tools, formatting, proto, lints, build, tests, in that order; the first failure ends it.
 
+mod tally;
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::step::{Steps, cargo, command_line, succeed};
 use crate::{console, proto, s3_servers, tools};
+use tally::{NotRun, Tally};
 
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub(crate) fn everything(tier: Tier) -> Result<(), String> {
     })?;
     build(&mut steps, tier)?;
     let tally = steps.run("tests", || run_tests(tier, None))?;
-    steps.summary(&format!("green: {} tests passed, none ignored", tally.passed));
+    steps.summary(&tally.verdict(", none ignored"));
     Ok(())
 }
 
@@ -47,13 +50,15 @@ pub(crate) fn filtered(tier: Tier, filter: &str) -> Result<(), String> {
     if tally.passed == 0 {
         return Err(format!("no test has `{filter}` in its name"));
     }
-    steps.summary(&format!("green: {} tests passed", tally.passed));
+    steps.summary(&tally.verdict(""));
     Ok(())
 }
 
 fn provide(steps: &mut Steps, tier: Tier) -> Result<(), String> {
     steps.run("tools", tools::provide)?;
     steps.run("distribution", crate::distribution::provide)?;
+    steps.run("docker-registry", crate::docker_registry::provide)?;
+    steps.run("old drivers", crate::old_drivers::provide)?;
     steps.run("grpcurl", proto::provide_grpcurl)?;
     steps.run("S3 and Swift servers", || s3_servers::provide(tier))
 }
@@ -76,12 +81,6 @@ impl Tier {
     }
 }
 
-#[derive(Default)]
-struct Tally {
-    passed: u64,
-    ignored: u64,
-}
-
 fn run_tests(tier: Tier, filter: Option<&str>) -> Result<Tally, String> {
     let mut command = cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
     command.args(tier.features()).args(filter);
@@ -89,7 +88,9 @@ fn run_tests(tier: Tier, filter: Option<&str>) -> Result<Tally, String> {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         command.env("RUST_TEST_THREADS", (processors * THREADS_PER_PROCESSOR).to_string());
     }
-    let tally = watch(&mut command)?;
+    let not_run = NotRun::new()?;
+    let mut tally = watch(command.env(NotRun::VARIABLE, not_run.file()))?;
+    tally.not_run = not_run.tests()?;
     if tally.ignored > 0 {
         return Err(format!("{} tests are ignored; a test that does not run proves nothing", tally.ignored));
     }
@@ -111,21 +112,4 @@ fn watch(command: &mut Command) -> Result<Tally, String> {
     }
     let status = child.wait().map_err(|error| format!("cannot wait for `{line}`: {error}"))?;
     if status.success() { Ok(tally) } else { Err(format!("`{line}` ended with {status}")) }
-}
-
-impl Tally {
-    /// "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s"
-    fn add(&mut self, line: &str) {
-        let Some((_, counts)) = line.split_once("test result:").and_then(|(_, rest)| rest.split_once(". "))
-        else {
-            return;
-        };
-        for count in counts.split("; ") {
-            match count.split_once(' ').and_then(|(number, word)| Some((number.parse::<u64>().ok()?, word))) {
-                Some((number, "passed")) => self.passed += number,
-                Some((number, "ignored")) => self.ignored += number,
-                _ => {}
-            }
-        }
-    }
 }

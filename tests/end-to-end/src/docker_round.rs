@@ -1,4 +1,4 @@
-//! A real docker engine pushes a layer of 1 GiB to registries over servers, and pulls it back.
+//! A real docker engine pushes a layer to registries over servers, and pulls it back.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,10 +6,12 @@ use std::thread;
 use std::time::Instant;
 
 use crate::docker_engine::Engine;
+use crate::figures::mib;
 use crate::layer::write_layer;
 use crate::{Random, Registry, figure};
 
-const LAYER: usize = 1 << 30;
+/// A large layer.
+pub const GIB: usize = 1 << 30;
 /// What docker tells of a pushed manifest is `REPOSITORY@` and this.
 const DIGEST: &str = "sha256:";
 
@@ -33,15 +35,16 @@ impl<D, S> Place<D, S> {
     }
 }
 
-/// To all at once, and back from one after the other, each of which goes away afterwards.
-pub fn pushes_and_pulls<D: Sync, S: Sync>(places: Vec<Place<D, S>>) {
+/// A layer of so many bytes to all at once, and back from one after the other, each of which goes away afterwards.
+pub fn pushes_and_pulls<D: Sync, S: Sync>(places: Vec<Place<D, S>>, layer: usize) {
     let engine = Engine::start();
-    let made = make_image(&engine);
+    let made = make_image(&engine, layer);
+    let size = mib(layer as u64);
     // docker compresses a layer for each push, which takes one CPU most of the time.
     let digests: Vec<_> = thread::scope(|scope| {
         let (engine, made) = (&engine, &made);
         let pushes: Vec<_> =
-            places.iter().map(|place| scope.spawn(move || push(engine, place, made))).collect();
+            places.iter().map(|place| scope.spawn(move || push(engine, place, made, layer))).collect();
         pushes.into_iter().map(|push| push.join().expect("a push")).collect()
     });
     for (place, digest) in places.into_iter().zip(digests) {
@@ -49,20 +52,20 @@ pub fn pushes_and_pulls<D: Sync, S: Sync>(places: Vec<Place<D, S>>) {
         let begin = Instant::now();
         engine.docker(&["pull", "--quiet", &place.tag()]);
         let seconds = begin.elapsed().as_secs_f64();
-        figure!("docker: pull of 1 GiB over {} took {seconds:.1} s", place.name);
+        figure!("docker: pull of {size} over {} took {seconds:.1} s", place.name);
         assert_eq!(engine.repository_digest(&place.tag()), digest);
         assert_eq!(engine.image_id(&place.tag()), made, "{} gave another image", place.name);
     }
 }
 
 /// Gives what docker calls it by there.
-fn push<D, S>(engine: &Engine, place: &Place<D, S>, image: &str) -> String {
+fn push<D, S>(engine: &Engine, place: &Place<D, S>, image: &str, layer: usize) -> String {
     let tag = place.tag();
     engine.docker(&["tag", image, &tag]);
     let begin = Instant::now();
     let said = engine.docker(&["push", &tag]);
     let seconds = begin.elapsed().as_secs_f64();
-    figure!("docker: push of 1 GiB over {} took {seconds:.1} s", place.name);
+    figure!("docker: push of {} over {} took {seconds:.1} s", mib(layer as u64), place.name);
     let (_, digest) = said.split_once("digest: ").unwrap_or_else(|| panic!("no digest: {said}"));
     let digest = digest.split_whitespace().next().unwrap_or_default();
     assert!(digest.starts_with(DIGEST), "{said}");
@@ -70,10 +73,10 @@ fn push<D, S>(engine: &Engine, place: &Place<D, S>, image: &str) -> String {
 }
 
 /// An image of one layer, which neither gzip nor a server makes smaller; gives its id.
-fn make_image(engine: &Engine) -> String {
+fn make_image(engine: &Engine, layer: usize) -> String {
     let archive = engine.directory("layer").join("layer.tar");
-    let content = Content { random: Random::announced("docker"), left: LAYER };
-    write_layer(File::create(&archive).expect("an archive"), LAYER as u64, content);
+    let content = Content { random: Random::announced("docker"), left: layer };
+    write_layer(File::create(&archive).expect("an archive"), layer as u64, content);
     let id = engine.docker(&["import", &archive.display().to_string()]);
     std::fs::remove_file(archive).expect("remove the archive");
     id

@@ -126,20 +126,26 @@ impl Driver {
         self.dialled().await.delete(&key, None).await
     }
 
-    async fn dialled(&self) -> RemoteDriver {
-        let driver = RemoteDriver::new(Remote {
-            endpoint: self.endpoint.parse().expect("an endpoint"),
-            trusted: TrustedPeer { uid: None },
-            store_id: None,
-            deadlines: Deadlines::default(),
-            core_instance: "the test".to_owned(),
-        });
-        driver.connected(START).await.expect("the driver");
-        driver
+    /// What the core has of it, for calls of the test's own.
+    pub async fn dialled(&self) -> RemoteDriver {
+        dial(&self.endpoint).await
     }
 
     /// A core over it; TOML lines for its storage.
     pub async fn core(&self, toml: &str) -> Registry {
         Registry::start_over(&format!("[storage.main]\nendpoint = \"{}\"\n{toml}", self.endpoint)).await
     }
+}
+
+/// What the core has of a driver at an endpoint.
+pub async fn dial(endpoint: &str) -> RemoteDriver {
+    let driver = RemoteDriver::new(Remote {
+        endpoint: endpoint.parse().expect("an endpoint"),
+        trusted: TrustedPeer { uid: None },
+        store_id: None,
+        deadlines: Deadlines::default(),
+        core_instance: "the test".to_owned(),
+    });
+    driver.connected(START).await.expect("the driver");
+    driver
 }

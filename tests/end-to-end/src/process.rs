@@ -209,3 +209,8 @@ pub fn run_command(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?} ended with {}:\n{said}{complained}", output.status);
     said
 }
+
+/// Whether any process is left of a group.
+pub fn group_exists(leader: u32) -> bool {
+    rustix::process::test_kill_process_group(pid(leader)).is_ok()
+}

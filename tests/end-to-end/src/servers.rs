@@ -1,4 +1,4 @@
-//! S3 and Swift servers for the tests: real ones, on loopback and on ports and data of their own, so that several run at once.
+//! S3 and Swift servers and the V1 registry for the tests: real ones, on loopback and on ports and data of their own, so that several run at once.
 //! `cargo xtask test` provides them in `target/tools`. What was started is killed and reaped on drop.
 
 mod access;
@@ -14,6 +14,7 @@ mod signature;
 mod swift;
 mod swift_access;
 mod swift_server;
+mod v1_registry;
 mod versitygw;
 
 use std::ops::Deref;
@@ -36,6 +37,7 @@ pub use signature::{Credentials, encode, rfc3339};
 pub(crate) use swift_access::path_of;
 pub use swift_access::{Flavour, SWIFT_STORE, SwiftAccess};
 pub use swift_server::{Rights, SwiftOptions, SwiftServer};
+pub use v1_registry::V1Registry;
 pub use versitygw::Request;
 
 /// A machine that builds and tests at once is slow to start four interpreters.

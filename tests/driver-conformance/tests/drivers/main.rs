@@ -4,11 +4,11 @@
 mod authors;
 mod examples;
 mod leftovers;
+mod legacy_python;
 mod processors;
 mod readme;
 mod s3;
 mod scaffold;
-mod shell;
 mod stand;
 mod swift;
 

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use longshore_end_to_end::docker_engine::{Engine, without_proxies};
-use longshore_end_to_end::scratch;
-
-use crate::shell;
+use longshore_end_to_end::{scratch, shell};
 
 pub(crate) struct Readme {
     folder: PathBuf,

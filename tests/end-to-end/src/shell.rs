@@ -24,7 +24,7 @@ impl Drop for Shell {
 }
 
 /// Runs to its end; what it says on either output goes into the file.
-pub(crate) fn run(command: &mut Command, output: &Path) -> ExitStatus {
+pub fn run(command: &mut Command, output: &Path) -> ExitStatus {
     let log = File::create(output).expect("make the output");
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("the output twice")).stderr(log);
     let mut shell = Shell(command.process_group(0).spawn().expect("start bash"));
