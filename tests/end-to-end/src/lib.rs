@@ -2,6 +2,7 @@
 //! to them as a client would, and ends every process it started, whatever happens.
 
 pub mod authority;
+pub mod broken_connections;
 pub mod bucket;
 pub mod client;
 pub mod container;
@@ -14,9 +15,11 @@ pub mod faults;
 pub mod figures;
 pub mod image;
 pub mod instance;
+pub mod lagging_listings;
 pub mod layer;
 pub mod load;
 pub mod loop_disk;
+pub mod object_store;
 pub mod old_store;
 pub mod patch_kills;
 pub mod process;
@@ -27,8 +30,10 @@ pub mod report;
 pub mod scratch;
 pub mod servers;
 pub mod shell;
+pub mod stale_writers;
 pub mod strace_log;
 pub mod swift_front;
+pub mod two_cores;
 pub mod v1;
 pub mod wire;
 pub mod writer;

@@ -1,80 +1,26 @@
-//! Two cores and two drivers over one bucket: an upload goes on at the other, and what one acknowledged the other serves.
+//! Two cores and two drivers over one bucket.
 
-use bytes::Bytes;
-use longshore_end_to_end::client::{OCI_MANIFEST, image_manifest, manifest_path};
 use longshore_end_to_end::servers::Implementation;
-use longshore_end_to_end::{Client, Random, sha256};
-use reqwest::{Method, StatusCode};
+use longshore_end_to_end::two_cores::chunks_go_to_two_cores_by_turns;
 
-use crate::REPOSITORY;
 use crate::bucket::Bucket;
-
-const BLOB: usize = 48 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_go_to_two_cores_by_turns_over_versitygw() {
-    chunks_go_to_two_cores_by_turns(Implementation::Versitygw).await;
+    over(Implementation::Versitygw).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_go_to_two_cores_by_turns_over_swift() {
-    chunks_go_to_two_cores_by_turns(Implementation::Swift).await;
+    over(Implementation::Swift).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_go_to_two_cores_by_turns_over_rgw() {
-    chunks_go_to_two_cores_by_turns(Implementation::Rgw).await;
+    over(Implementation::Rgw).await;
 }
 
-async fn chunks_go_to_two_cores_by_turns(implementation: Implementation) {
-    let bucket = Bucket::start(implementation).await;
-    let drivers = [bucket.driver("one"), bucket.driver("two")];
-    let cores = [drivers[0].core("").await, drivers[1].core("").await];
-    let clients = [cores[0].client(), cores[1].client()];
-    let mut random = Random::announced("s3 by turns");
-    let blob = Bytes::from(random.bytes(BLOB));
-    let digest = upload_by_turns(&clients, &blob, &mut random).await;
-    for client in &clients {
-        let pulled = client.get_blob(REPOSITORY, &digest).await.expect("GET");
-        assert_eq!(sha256(&pulled), digest, "{implementation:?}");
-    }
-    tags_are_the_same_at_both(&clients, &digest).await;
-}
-
-/// Chunks of all sizes: below a part, above one, and a few bytes.
-async fn upload_by_turns(clients: &[Client; 2], blob: &Bytes, random: &mut Random) -> String {
-    let mut location = clients[0].start_upload(REPOSITORY).await.expect("POST");
-    let (mut sent, mut turn) = (0, 1);
-    while sent < blob.len() {
-        let most = [100_u64, 1 << 20, 6 << 20, 20 << 20][turn % 4];
-        let size = (random.between(1, most) as usize).min(blob.len() - sent);
-        let chunk = blob.slice(sent..sent + size);
-        let client = &clients[turn % 2];
-        // A location is a path, good at every core.
-        let (next, durable) = client.patch(&location, sent as u64, chunk).await.expect("PATCH");
-        sent += size;
-        assert_eq!(durable, sent as u64);
-        (location, turn) = (next, turn + 1);
-    }
-    let digest = sha256(blob);
-    clients[turn % 2].finish_upload(&location, &digest).await.expect("PUT");
-    digest
-}
-
-/// What is pushed, moved and deleted at one core is so at the other with the next request.
-async fn tags_are_the_same_at_both(clients: &[Client; 2], layer: &str) {
-    let config = clients[0].push_blob(REPOSITORY, "{}").await.expect("a configuration");
-    for round in 0..10 {
-        let (here, there) = (&clients[round % 2], &clients[(round + 1) % 2]);
-        let manifest = image_manifest((&config, 2), &[(layer, BLOB as u64), (&config, 2 + round as u64)]);
-        here.put_manifest(REPOSITORY, "latest", OCI_MANIFEST, manifest.clone()).await.expect("push");
-        assert_eq!(there.get_manifest(REPOSITORY, "latest").await.expect("GET at the other"), manifest);
-    }
-    let gone = clients[0].request(Method::DELETE, &manifest_path(REPOSITORY, "latest"));
-    let gone = gone.send().await.expect("DELETE of the tag");
-    assert_eq!(gone.status(), StatusCode::ACCEPTED);
-    for client in clients {
-        let answer = client.get(&manifest_path(REPOSITORY, "latest")).send().await.expect("GET");
-        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "a deleted tag is served");
-    }
+async fn over(implementation: Implementation) {
+    let store = Bucket::start(implementation).await;
+    chunks_go_to_two_cores_by_turns(&format!("s3 on {implementation:?}"), &store).await;
 }

@@ -1,32 +1,15 @@
-//! A writer that is stopped at any step of an upload, and wakes after another instance finished it: whatever it still does,
-//! not a byte of the committed object changes. It is stopped by SIGSTOP while a proxy holds one of its requests, before
-//! the server has it, in the middle of its body, or before its answer is back.
+//! Writers that are stopped and wake too late, at each request that an upload makes of an S3 server.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use longshore_end_to_end::proxy::Moment;
+use longshore_end_to_end::servers::Implementation;
+use longshore_end_to_end::stale_writers::{Trial, stale_writers};
 
-use bytes::Bytes;
-use longshore_end_to_end::proxy::{HoldingProxy, Moment, Step};
-use longshore_end_to_end::servers::{Implementation, S3Server, encode};
-use longshore_end_to_end::writer::{Writer, patiently};
-use longshore_end_to_end::{Random, Registry, figure, sha256};
-use reqwest::{Method, StatusCode};
+use crate::bucket::Bucket;
 
-use crate::REPOSITORY;
-use crate::bucket::{Bucket, Driver, no_multipart_upload_is_left};
-
-/// What a writer that woke may take to see that it is too late.
-const AWAKE: Duration = Duration::from_secs(60);
-/// Without a request for so long, it has done its worst.
-const REST: Duration = Duration::from_millis(100);
 /// One commit by PUT: bytes that are durable, and bytes that come with the end.
 const SMALL: [usize; 2] = [1000, 3000];
 /// Bytes in a record, parts, and parts that come with the end.
 const LARGE: [usize; 3] = [1000, 24 << 20, 16 << 20];
-/// A body that is smaller may come along with its head, and has no middle.
-const SPLIT: usize = 1 << 20;
-/// RGW keeps all of them in memory.
-const CASES_OF_A_SERVER: usize = 24;
 
 /// Where the writer is stopped.
 #[derive(Clone, Copy)]
@@ -44,90 +27,64 @@ enum Steps {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_writer_changes_no_byte_of_a_small_object_on_versitygw() {
-    stale_writers(Implementation::Versitygw, &SMALL, Steps::Writes).await;
+    stop_writers(Implementation::Versitygw, &SMALL, Steps::Writes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_writer_changes_no_byte_of_a_small_object_on_swift() {
-    stale_writers(Implementation::Swift, &SMALL, Steps::Writes).await;
+    stop_writers(Implementation::Swift, &SMALL, Steps::Writes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_writer_changes_no_byte_of_a_small_object_on_rgw() {
-    stale_writers(Implementation::Rgw, &SMALL, Steps::Writes).await;
+    stop_writers(Implementation::Rgw, &SMALL, Steps::Writes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_writer_changes_no_byte_of_an_object_of_parts_on_versitygw() {
-    stale_writers(Implementation::Versitygw, &LARGE, Steps::Writes).await;
+    stop_writers(Implementation::Versitygw, &LARGE, Steps::Writes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_writer_changes_no_byte_of_an_object_of_parts_on_swift() {
-    stale_writers(Implementation::Swift, &LARGE, Steps::Commit).await;
+    stop_writers(Implementation::Swift, &LARGE, Steps::Commit).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_writer_changes_no_byte_of_an_object_of_parts_on_rgw() {
-    stale_writers(Implementation::Rgw, &LARGE, Steps::Object).await;
+    stop_writers(Implementation::Rgw, &LARGE, Steps::Object).await;
 }
 
 #[cfg(feature = "full")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_writer_changes_no_byte_whatever_request_to_versitygw_it_is_stopped_at() {
-    stale_writers(Implementation::Versitygw, &SMALL, Steps::All).await;
-    stale_writers(Implementation::Versitygw, &LARGE, Steps::All).await;
+    stop_writers(Implementation::Versitygw, &SMALL, Steps::All).await;
+    stop_writers(Implementation::Versitygw, &LARGE, Steps::All).await;
 }
 
 #[cfg(feature = "full")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_writer_changes_no_byte_whatever_request_to_swift_it_is_stopped_at() {
-    stale_writers(Implementation::Swift, &SMALL, Steps::All).await;
-    stale_writers(Implementation::Swift, &LARGE, Steps::All).await;
+    stop_writers(Implementation::Swift, &SMALL, Steps::All).await;
+    stop_writers(Implementation::Swift, &LARGE, Steps::All).await;
 }
 
 #[cfg(feature = "full")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_writer_changes_no_byte_whatever_request_to_rgw_it_is_stopped_at() {
-    stale_writers(Implementation::Rgw, &SMALL, Steps::All).await;
-    stale_writers(Implementation::Rgw, &LARGE, Steps::All).await;
+    stop_writers(Implementation::Rgw, &SMALL, Steps::All).await;
+    stop_writers(Implementation::Rgw, &LARGE, Steps::All).await;
 }
 
-async fn stale_writers(implementation: Implementation, chunks: &[usize], steps: Steps) {
-    let mut random = Random::announced(&format!("s3 stale writers on {implementation:?}"));
-    let mut scene = Scene::start(implementation).await;
-    let requests = scene.requests_of_an_upload(chunks, &mut random).await;
-    let mut cases = steps.among(&requests);
-    if chunks.iter().sum::<usize>() < SPLIT {
-        cases.retain(|(_, moment)| *moment != Moment::Body);
-    }
-    assert!(cases.len() > 4, "{requests:#?}");
-    for (done, (step, moment)) in cases.iter().enumerate() {
-        if done > 0 && done.is_multiple_of(CASES_OF_A_SERVER) {
-            scene.leaves_nothing().await;
-            scene = Scene::start(implementation).await;
-        }
-        scene.stopped_at(step, *moment, chunks, &mut random).await;
-    }
-    scene.leaves_nothing().await;
-    let (stops, requests) = (cases.len(), requests.len());
-    figure!(
-        "s3 stale writers on {implementation:?}: stopped {stops} times in an upload of {requests} requests"
-    );
+async fn stop_writers(implementation: Implementation, chunks: &[usize], steps: Steps) {
+    let name = format!("s3 on {implementation:?}");
+    let includes = |line: &str, moment| steps.include(line, moment);
+    let least_stops = 5;
+    let trial = Trial { name, chunks, includes: &includes, least_stops };
+    stale_writers(trial, async || Bucket::start(implementation).await).await;
 }
 
 impl Steps {
-    /// Requests, and how each is held.
-    fn among(self, requests: &[Step]) -> Vec<(Step, Moment)> {
-        let mut cases = Vec::new();
-        for step in requests {
-            let moments = [Moment::Request, Moment::Body, Moment::Answer].into_iter();
-            let chosen = moments.filter(|moment| self.include(&step.line, *moment));
-            cases.extend(chosen.map(|moment| (step.clone(), moment)));
-        }
-        cases
-    }
-
     fn include(self, line: &str, moment: Moment) -> bool {
         let is_part = line.contains("partNumber=");
         if moment == Moment::Body && !is_part {
@@ -144,108 +101,4 @@ impl Steps {
             Self::All => true,
         }
     }
-}
-
-/// The writer that is stopped, the first, and the one that goes on.
-struct Scene {
-    cores: [Registry; 2],
-    drivers: [Driver; 2],
-    proxy: HoldingProxy,
-    bucket: Bucket,
-}
-
-impl Scene {
-    async fn start(implementation: Implementation) -> Self {
-        let bucket = Bucket::start(implementation).await;
-        let proxy = HoldingProxy::before(bucket.server.endpoint(), ".driver/store-id").await;
-        let drivers = [bucket.driver_through("one", &proxy.url()), bucket.driver("two")];
-        // Its requests come at times of their own, and would be counted.
-        let no_sweeper = "[uploads]\nsweep_every = \"1h\"\n";
-        let cores = [drivers[0].core(no_sweeper).await, drivers[1].core("").await];
-        Self { cores, drivers, proxy, bucket }
-    }
-
-    /// Of one that nobody stops.
-    async fn requests_of_an_upload(&self, chunks: &[usize], random: &mut Random) -> Vec<Step> {
-        self.proxy.count();
-        let writer = Writer::start(self.cores[0].client(), chunks, random);
-        writer.task.await.expect("no panic").expect("an upload that nobody stops");
-        self.proxy.steps()
-    }
-
-    /// Once the sessions are ended.
-    async fn leaves_nothing(&self) {
-        self.drivers[1].end_all_uploads().await;
-        no_multipart_upload_is_left(&self.bucket.server).await;
-    }
-
-    async fn stopped_at(&self, step: &Step, moment: Moment, chunks: &[usize], random: &mut Random) {
-        let told = format!("{moment:?} of {step:?}");
-        let _told = Told(&told);
-        self.proxy.hold(step, moment);
-        let mut writer = Writer::start(self.cores[0].client(), chunks, random);
-        tokio::select! {
-            () = self.proxy.held() => {}
-            ended = &mut writer.task => panic!("the request did not come: {ended:?}"),
-        }
-        self.drivers[0].process().pause();
-        let there = self.cores[1].client();
-        let longer = random.below(2) == 0;
-        let digest = writer.finished_elsewhere(&there, longer).await;
-        let committed = objects_of(&self.bucket.server, &digest).await;
-        assert!(!committed.is_empty());
-
-        self.drivers[0].process().resume();
-        self.proxy.release();
-        let outcome = tokio::time::timeout(AWAKE, writer.task).await;
-        let outcome = outcome.expect("an answer to the writer that woke").expect("no panic");
-        self.proxy.rests(REST).await;
-        assert_eq!(objects_of(&self.bucket.server, &digest).await, committed);
-        self.cores[0].await_ready(AWAKE).await;
-        let mut acknowledged = vec![digest];
-        match outcome {
-            Ok(()) => acknowledged.push(sha256(&writer.content)),
-            // It is told that it is too late, or to ask again.
-            Err(failure) => {
-                assert_ne!(failure.status(), Some(StatusCode::INTERNAL_SERVER_ERROR), "{failure}");
-            }
-        }
-        for (core, digest) in
-            self.cores.iter().flat_map(|core| acknowledged.iter().map(move |digest| (core, digest)))
-        {
-            let pulled = patiently(async || core.client().get_blob(REPOSITORY, digest).await).await;
-            assert_eq!(sha256(&pulled), *digest);
-        }
-    }
-}
-
-/// Says which step it was when the test fails.
-struct Told<'a>(&'a str);
-
-impl Drop for Told<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            figure!("the writer was stopped at: {}", self.0);
-        }
-    }
-}
-
-/// What the bucket says of the objects of a blob: etag, metadata and digest, by their keys.
-async fn objects_of(server: &S3Server, digest: &str) -> BTreeMap<String, Vec<String>> {
-    let links = format!("repositories/{REPOSITORY}/_blobs/{}/", digest.replace(':', "/"));
-    let mut objects = BTreeMap::new();
-    for link in server.keys(&links).await {
-        let id = link[links.len()..].split('.').next().expect("an object's id");
-        let key = format!("objects/{}/{id}", &id[..2]);
-        let target = format!("/{}/{}", server.bucket(), encode(&key, true));
-        let answer = server.send(Method::GET, &target, Bytes::new()).await;
-        assert_eq!(answer.status(), StatusCode::OK, "{key}");
-        let told = answer.headers().iter().map(|(name, value)| format!("{name}: {value:?}"));
-        let mut told: Vec<_> =
-            told.filter(|line| line.starts_with("etag") || line.starts_with("x-amz-meta-")).collect();
-        told.sort();
-        told.push(sha256(&answer.bytes().await.expect("a whole object")));
-        objects.insert(key, told);
-    }
-    objects
 }

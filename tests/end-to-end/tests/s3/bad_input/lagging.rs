@@ -5,18 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hyper::http::request::Parts;
+use longshore_end_to_end::lagging_listings::nothing_is_lost;
 use longshore_end_to_end::servers::Implementation;
-use longshore_end_to_end::{Fault, FaultyFront, Random, sha256};
-use reqwest::{Method, StatusCode};
+use longshore_end_to_end::{Fault, FaultyFront};
+use reqwest::Method;
 
-use super::PATIENCE;
-use crate::REPOSITORY;
 use crate::bucket::{Bucket, no_multipart_upload_is_left};
-use longshore_end_to_end::image::Image;
 
-const BLOB: usize = 40 << 20;
 const LAG: Duration = Duration::from_secs(3);
 
 /// When each key was written first.
@@ -74,47 +70,7 @@ async fn a_listing_that_lags_loses_nothing_and_an_upload_goes_on_where_it_began(
     let mut driver = bucket.driver_through_with("driver", &front.url(), |command| {
         command.arg("listing=lagging");
     });
-    let mut registry = driver.core("").await;
-    let client = registry.client();
-    let image = Image::push(&client).await;
-    // Nothing that goes by a name is late.
-    image.is_served_again(&registry).await;
-
-    let blob = Bytes::from(Random::announced("s3 lagging").bytes(BLOB));
-    let location = client.start_upload(REPOSITORY).await.expect("POST");
-    let half = BLOB / 2;
-    let (location, durable) = client.patch(&location, 0, blob.slice(..half)).await.expect("a first half");
-    registry.kill_core();
-    registry.start_core();
-    registry.await_ready(PATIENCE).await;
-    let client = registry.client();
-    let (location, at) = client.upload_status(&location).await.expect("GET of the upload");
-    assert_eq!(at, durable, "what was acknowledged");
-    let (location, _) = client.patch(&location, at, blob.slice(half..)).await.expect("the second half");
-    let digest = sha256(&blob);
-    client.finish_upload(&location, &digest).await.expect("PUT");
-    assert!(client.get_blob(REPOSITORY, &digest).await.expect("a pull") == blob, "other bytes");
-
-    await_tag(&client).await;
-    // An instance that starts anew knows only what listings show.
-    driver.kill();
-    driver.start();
-    image.is_served_again(&registry).await;
-    await_tag(&client).await;
+    let registry = driver.core("").await;
+    nothing_is_lost("s3", &mut driver, registry).await;
     no_multipart_upload_is_left(&bucket.server).await;
-}
-
-/// It shows late, and it shows.
-async fn await_tag(client: &longshore_end_to_end::Client) {
-    let begin = Instant::now();
-    loop {
-        let answer = client.get(&format!("/v2/{REPOSITORY}/tags/list")).send().await.expect("an answer");
-        let shown =
-            answer.status() == StatusCode::OK && answer.text().await.expect("a list").contains("\"1\"");
-        if shown {
-            return;
-        }
-        assert!(begin.elapsed() < PATIENCE, "the tag does not show");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }

@@ -1,14 +1,12 @@
 //! Listings that lag behind what was written, by seconds, as Swift's may: what `listing=lagging` promises holds.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use longshore_end_to_end::image::Image;
+use longshore_end_to_end::lagging_listings::nothing_is_lost;
 use longshore_end_to_end::servers::Flavour;
-use longshore_end_to_end::{Client, Random, SwiftFront, sha256};
-use reqwest::StatusCode;
+use longshore_end_to_end::{Random, SwiftFront, sha256};
 
-use super::PATIENCE;
 use crate::REPOSITORY;
 use crate::container::Container;
 
@@ -20,34 +18,9 @@ async fn a_listing_that_lags_loses_nothing_and_an_upload_goes_on_where_it_began(
     let container = Container::start(Flavour::SwiftTempauth).await;
     let front = SwiftFront::before(&container.server).await;
     let mut driver = container.driver_through("driver", &front.access());
-    let mut registry = driver.core("").await;
+    let registry = driver.core("").await;
     front.lag_by(LAG).await;
-    let client = registry.client();
-    let image = Image::push(&client).await;
-    // Nothing that goes by a name is late.
-    image.is_served_again(&registry).await;
-
-    let blob = Bytes::from(Random::announced("swift lagging").bytes(BLOB));
-    let location = client.start_upload(REPOSITORY).await.expect("POST");
-    let half = BLOB / 2;
-    let (location, durable) = client.patch(&location, 0, blob.slice(..half)).await.expect("a first half");
-    registry.kill_core();
-    registry.start_core();
-    registry.await_ready(PATIENCE).await;
-    let client = registry.client();
-    let (location, at) = client.upload_status(&location).await.expect("GET of the upload");
-    assert_eq!(at, durable, "what was acknowledged");
-    let (location, _) = client.patch(&location, at, blob.slice(half..)).await.expect("the second half");
-    let digest = sha256(&blob);
-    client.finish_upload(&location, &digest).await.expect("PUT");
-    assert!(client.get_blob(REPOSITORY, &digest).await.expect("a pull") == blob, "other bytes");
-
-    await_tag(&client).await;
-    // An instance that starts anew knows only what listings show.
-    driver.kill();
-    driver.start();
-    image.is_served_again(&registry).await;
-    await_tag(&client).await;
+    nothing_is_lost("swift", &mut driver, registry).await;
     tokio::time::sleep(2 * LAG).await;
     driver.end_all_uploads().await;
     front.catch_up();
@@ -81,19 +54,4 @@ async fn an_upload_goes_on_at_another_driver_once_the_listing_has_caught_up() {
     there.end_all_uploads().await;
     front.catch_up();
     container.no_segment_is_left_over().await;
-}
-
-/// It shows late, and it shows.
-async fn await_tag(client: &Client) {
-    let begin = Instant::now();
-    loop {
-        let answer = client.get(&format!("/v2/{REPOSITORY}/tags/list")).send().await.expect("an answer");
-        let shown =
-            answer.status() == StatusCode::OK && answer.text().await.expect("a list").contains("\"1\"");
-        if shown {
-            return;
-        }
-        assert!(begin.elapsed() < PATIENCE, "the tag does not show");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }

@@ -1,0 +1,59 @@
+//! Listings that lag behind what was written, by seconds: what `listing=lagging` promises holds.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::StatusCode;
+
+use crate::image::Image;
+use crate::instance::Driver;
+use crate::{Client, Random, Registry, sha256};
+
+const REPOSITORY: &str = "team/app";
+const BLOB: usize = 40 << 20;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nothing is lost, and an upload goes on where it began.
+pub async fn nothing_is_lost(name: &str, driver: &mut Driver, mut registry: Registry) {
+    let client = registry.client();
+    let image = Image::push(&client).await;
+    // Nothing that goes by a name is late.
+    image.is_served_again(&registry).await;
+
+    let blob = Bytes::from(Random::announced(&format!("{name} lagging")).bytes(BLOB));
+    let location = client.start_upload(REPOSITORY).await.expect("POST");
+    let half = BLOB / 2;
+    let (location, durable) = client.patch(&location, 0, blob.slice(..half)).await.expect("a first half");
+    registry.kill_core();
+    registry.start_core();
+    registry.await_ready(PATIENCE).await;
+    let client = registry.client();
+    let (location, at) = client.upload_status(&location).await.expect("GET of the upload");
+    assert_eq!(at, durable, "what was acknowledged");
+    let (location, _) = client.patch(&location, at, blob.slice(half..)).await.expect("the second half");
+    let digest = sha256(&blob);
+    client.finish_upload(&location, &digest).await.expect("PUT");
+    assert!(client.get_blob(REPOSITORY, &digest).await.expect("a pull") == blob, "other bytes");
+
+    await_tag(&client).await;
+    // An instance that starts anew knows only what listings show.
+    driver.kill();
+    driver.start();
+    image.is_served_again(&registry).await;
+    await_tag(&client).await;
+}
+
+/// It shows late, and it shows.
+async fn await_tag(client: &Client) {
+    let begin = Instant::now();
+    loop {
+        let answer = client.get(&format!("/v2/{REPOSITORY}/tags/list")).send().await.expect("an answer");
+        let shown =
+            answer.status() == StatusCode::OK && answer.text().await.expect("a list").contains("\"1\"");
+        if shown {
+            return;
+        }
+        assert!(begin.elapsed() < PATIENCE, "the tag does not show");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
