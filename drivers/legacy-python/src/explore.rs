@@ -70,12 +70,17 @@ const ALIVE: &str = ".driver/alive";
 
 /// Where a disk is not mounted, some old drivers write as if it were: what a former run left unfinished would be called finished.
 async fn must_be_the_same(python: &Python, intents: &Intents) -> Result<()> {
-    if !intents.is_known()? || matches!(python.stat(ALIVE).await, Ok(Found::Object { .. })) {
+    if !intents.is_known()? {
         return Ok(());
     }
+    let why = match python.stat(ALIVE).await {
+        Ok(Found::Object { .. }) => return Ok(()),
+        Ok(_) => "it is absent".to_owned(),
+        Err(error) => error.to_string(),
+    };
     let message = format!(
-        "{ALIVE}, which was there, is not found: the backend is down, not mounted, emptied, or another; if it is to be another, \
-         remove {}",
+        "{ALIVE}, which was there, is not found ({why}): the backend is down, not mounted, emptied, or another; if it is to be \
+         another, remove {}",
         intents.known().display()
     );
     Err(DriverError::new(Reason::BackendUnavailable, message))
