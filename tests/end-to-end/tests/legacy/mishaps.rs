@@ -13,7 +13,7 @@ use longshore_end_to_end::process;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{sleep, timeout};
 
-use crate::{Bad, PATIENCE, get, key, put, python3, upload};
+use crate::{Bad, PATIENCE, get, key, put, python3, says, upload};
 
 const UNUSABLE: &str = "the store can't be used yet";
 
@@ -45,10 +45,27 @@ async fn a_delete_whose_client_went_away_takes_no_later_put_along() {
     assert_eq!(get(&bad.remote, "a/b").await.expect("a get"), "two");
 }
 
+/// What the first one left half written is not taken for an object because a second one did not even begin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_put_that_comes_to_nothing_spares_what_was_promised_to_the_one_before() {
+    let bad = Bad::start("dies", &["config.how=kill", "config.after=1000", "config.calls=put_content"]).await;
+    let one = Bytes::from(vec![1; 300_000]);
+    bad.store.turn_bad();
+    let error = put(&bad.remote, "a/b", one.clone()).await.expect_err("its worker dies");
+    says(&error, &["`dies`", "ended in put"]);
+    let alive = bad.store.root().join(".driver/alive");
+    let aside = bad.store.root().with_extension("alive");
+    fs::rename(&alive, &aside).expect("the backend seems emptied");
+    bad.store.turn_good();
+    put(&bad.remote, "a/b", "two").await.expect_err("nothing is written to what may be another backend");
+    fs::rename(&aside, &alive).expect("it is back");
+    assert!(get(&bad.remote, "a/b").await.expect("a get") == one, "a part of it is served");
+}
+
 /// Pages of every size go on behind a key that is not there yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listing_goes_on_behind_what_is_being_written() {
-    let bad = Bad::start("slow", &["listing=current", "config.delay=0.5", "config.calls=stream_write"]).await;
+    let bad = Bad::start("slow", &["listing=current", "config.delay=1", "config.calls=stream_write"]).await;
     let names: BTreeSet<_> = (0..7).map(|number| format!("x/{number}")).collect();
     for name in &names {
         put(&bad.remote, name, "content").await.expect("a put");
@@ -135,8 +152,8 @@ async fn a_disk_that_is_not_mounted_yet_is_waited_for() {
     fs::rename(store.root(), &elsewhere).expect("unmount");
     fs::create_dir(store.root()).expect("where it is to be mounted");
     driver.spawn();
-    let line = driver.await_line(UNUSABLE);
-    assert!(line.contains(".driver/alive") && line.contains("not mounted"), "{line}");
+    let line = driver.await_line(".driver/alive, which was there, is not found");
+    assert!(line.contains(UNUSABLE) && line.contains("not mounted"), "{line}");
     let left = fs::read_dir(store.root()).expect("the directory").count();
     assert_eq!(left, 0, "something was written to it");
     fs::remove_dir(store.root()).expect("nothing is in it");

@@ -19,6 +19,12 @@ class Storage(badness.Storage):
     def stream_write(self, path, fp):
         super(Storage, self).stream_write(path, Dying(fp, self) if self.is_bad("stream_write") else fp)
 
+    def put_content(self, path, content):
+        if self.is_bad("put_content"):
+            super(Storage, self).put_content(path, content[: int(self.number("after"))])
+            self._die()
+        return super(Storage, self).put_content(path, content)
+
     def _die(self):
         if self.config.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
