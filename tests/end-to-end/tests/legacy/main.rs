@@ -7,7 +7,6 @@ mod docker;
 mod documented;
 mod kills;
 mod mishaps;
-mod speed;
 mod worker;
 
 use std::path::PathBuf;
