@@ -24,6 +24,7 @@ import functools
 import hashlib
 import heapq
 import io
+import itertools
 import json
 import logging
 import os
@@ -1667,21 +1668,16 @@ class Worker(object):
             if not self._view.certain:
                 self._check_canary(folder or "the root", request.get("unsure_ok"))
             return {"absent": True}
-        first, limit = text_bytes(native(request.get("from") or "")), request.get("limit")
-        count, frame, since = 0, [], _clock()
-        for entry in self._in_order(folder, found, first):
-            if count == limit:
-                break
-            count += 1
+        entries = self._in_order(folder, found, text_bytes(native(request.get("from") or "")))
+        frame, since = [], _clock()
+        for entry in itertools.islice(entries, request.get("limit")):
             frame.append(entry)
             if len(frame) == NAMES_IN_FRAME or _clock() - since > Progress.EVERY:
                 self._channel.send({"names": frame})
                 frame, since = [], _clock()
-        else:
-            limit = None
         if frame:
             self._channel.send({"names": frame})
-        return {"more": limit is not None}
+        return {"more": next(entries, None) is not None}
 
     def _in_order(self, folder, found, first):
         """Names that do not stand before `first`. One whose kind nobody told is looked at when its turn comes, for as a folder it

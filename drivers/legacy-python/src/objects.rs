@@ -139,16 +139,24 @@ impl Objects {
         Ok(made.map_or_else(|| etag::of_size(size), |made| etag::of_upload(&made.upload)))
     }
 
-    pub(crate) async fn put(self: &Arc<Self>, key: &Key, content: Bytes, only_new: bool) -> Result<Object> {
+    /// A write in the key's turn, which ends when the old driver is done, even if the caller goes away before.
+    async fn in_turn<T, F>(self: &Arc<Self>, key: &Key, write: impl FnOnce(Arc<Self>, Key) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
         self.writable()?;
         let turn = self.turns.take(key.as_str()).await;
-        let (this, key) = (Arc::clone(self), key.clone());
-        // Nobody else may have the turn before the old driver is done, even if the caller goes away.
-        let putting = tokio::spawn(async move {
+        let writing = write(Arc::clone(self), key.clone());
+        let writing = tokio::spawn(async move {
             let _turn = turn;
-            this.put_in_turn(&key, content, only_new).await
+            writing.await
         });
-        joined(putting.await)
+        joined(writing.await)
+    }
+
+    pub(crate) async fn put(self: &Arc<Self>, key: &Key, content: Bytes, only_new: bool) -> Result<Object> {
+        self.in_turn(key, |this, key| async move { this.put_in_turn(&key, content, only_new).await }).await
     }
 
     async fn put_in_turn(&self, key: &Key, content: Bytes, only_new: bool) -> Result<Object> {
@@ -180,14 +188,7 @@ impl Objects {
     }
 
     pub(crate) async fn delete(self: &Arc<Self>, key: &Key) -> Result<bool> {
-        self.writable()?;
-        let turn = self.turns.take(key.as_str()).await;
-        let (this, key) = (Arc::clone(self), key.clone());
-        let deleting = tokio::spawn(async move {
-            let _turn = turn;
-            this.delete_in_turn(&key).await
-        });
-        joined(deleting.await)
+        self.in_turn(key, |this, key| async move { this.delete_in_turn(&key).await }).await
     }
 
     async fn delete_in_turn(&self, key: &Key) -> Result<bool> {

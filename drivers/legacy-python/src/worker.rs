@@ -88,7 +88,6 @@ pub(crate) struct Answer {
     pub(crate) kind: Option<Kind>,
     pub(crate) size: Option<u64>,
     pub(crate) large: bool,
-    pub(crate) absent: bool,
     pub(crate) more: bool,
     pub(crate) names: Vec<(String, Kind, Option<u64>)>,
     pub(crate) removed: bool,
