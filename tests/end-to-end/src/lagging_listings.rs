@@ -7,7 +7,8 @@ use reqwest::StatusCode;
 
 use crate::image::Image;
 use crate::instance::Driver;
-use crate::{Client, Random, Registry, sha256};
+use crate::writer::goes_on_exactly;
+use crate::{Client, Random, Registry};
 
 const REPOSITORY: &str = "team/app";
 const BLOB: usize = 40 << 20;
@@ -24,16 +25,12 @@ pub async fn nothing_is_lost(name: &str, driver: &mut Driver, mut registry: Regi
     let location = client.start_upload(REPOSITORY).await.expect("POST");
     let half = BLOB / 2;
     let (location, durable) = client.patch(&location, 0, blob.slice(..half)).await.expect("a first half");
+    assert_eq!(durable, half as u64);
     registry.kill_core();
     registry.start_core();
     registry.await_ready(PATIENCE).await;
     let client = registry.client();
-    let (location, at) = client.upload_status(&location).await.expect("GET of the upload");
-    assert_eq!(at, durable, "what was acknowledged");
-    let (location, _) = client.patch(&location, at, blob.slice(half..)).await.expect("the second half");
-    let digest = sha256(&blob);
-    client.finish_upload(&location, &digest).await.expect("PUT");
-    assert!(client.get_blob(REPOSITORY, &digest).await.expect("a pull") == blob, "other bytes");
+    goes_on_exactly(&client, &location, &blob, half).await;
 
     await_tag(&client).await;
     // An instance that starts anew knows only what listings show.

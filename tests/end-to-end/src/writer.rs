@@ -121,3 +121,13 @@ pub async fn go_on(
     }
     panic!("the session is never where it says that it is");
 }
+
+/// An upload of which so many bytes are durable is there with just these; the rest follows, and all of it comes back.
+pub async fn goes_on_exactly(client: &Client, location: &str, blob: &Bytes, durable: usize) {
+    let (location, at) = client.upload_status(location).await.expect("GET of the upload");
+    assert_eq!(at, durable as u64, "what was acknowledged");
+    let (location, _) = client.patch(&location, at, blob.slice(durable..)).await.expect("the second half");
+    let digest = sha256(blob);
+    client.finish_upload(&location, &digest).await.expect("PUT");
+    assert!(client.get_blob(REPOSITORY, &digest).await.expect("a pull") == *blob, "other bytes");
+}

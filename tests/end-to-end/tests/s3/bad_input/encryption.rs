@@ -1,8 +1,9 @@
 //! Objects that the server encrypts, and of a storage class: with a key of KMS an etag is no digest of what was written.
 
 use bytes::Bytes;
+use longshore_end_to_end::Random;
 use longshore_end_to_end::servers::Implementation;
-use longshore_end_to_end::{Random, sha256};
+use longshore_end_to_end::writer::goes_on_exactly;
 use reqwest::Method;
 
 use crate::REPOSITORY;
@@ -52,12 +53,7 @@ async fn is_pushed_resumed_and_pulled(bucket: &Bucket, name: &str, settings: &[&
     driver.kill();
     driver.start();
     registry.await_ready(super::PATIENCE).await;
-    let (location, durable) = client.upload_status(&location).await.expect("GET of the upload");
-    assert_eq!(durable, half as u64, "what was acknowledged");
-    let (location, _) = client.patch(&location, durable, blob.slice(half..)).await.expect("the second half");
-    let digest = sha256(&blob);
-    client.finish_upload(&location, &digest).await.expect("PUT");
-    assert!(client.get_blob(REPOSITORY, &digest).await.expect("a pull") == blob, "other bytes");
+    goes_on_exactly(&client, &location, &blob, half).await;
     image.is_served_again(&registry).await;
     registry.stop_core(super::PATIENCE);
     no_multipart_upload_is_left(&bucket.server).await;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use longshore_end_to_end::image::Image;
 use longshore_end_to_end::servers::{Flavour, SwiftOptions};
-use longshore_end_to_end::{Fault, Random, SwiftFront, sha256};
+use longshore_end_to_end::writer::goes_on_exactly;
+use longshore_end_to_end::{Fault, Random, SwiftFront};
 use reqwest::StatusCode;
 
 use super::told;
@@ -73,10 +74,5 @@ async fn keystone_that_is_down_for_longer_than_a_token_lives_costs_nothing_that_
     container.server.keystone_mut().start_again().await;
 
     image.is_served_again(&registry).await;
-    let (location, at) = client.upload_status(&location).await.expect("GET of the upload");
-    assert_eq!(at, durable, "what was acknowledged");
-    let (location, _) = client.patch(&location, at, blob.slice(half..)).await.expect("the second half");
-    let digest = sha256(&blob);
-    client.finish_upload(&location, &digest).await.expect("PUT");
-    assert!(client.get_blob(REPOSITORY, &digest).await.expect("a pull") == blob, "other bytes");
+    goes_on_exactly(&client, &location, &blob, half).await;
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use longshore_end_to_end::lagging_listings::nothing_is_lost;
 use longshore_end_to_end::servers::Flavour;
-use longshore_end_to_end::{Random, SwiftFront, sha256};
+use longshore_end_to_end::writer::goes_on_exactly;
+use longshore_end_to_end::{Random, SwiftFront};
 
 use crate::REPOSITORY;
 use crate::container::Container;
@@ -41,15 +42,10 @@ async fn an_upload_goes_on_at_another_driver_once_the_listing_has_caught_up() {
     let location = near.client().start_upload(REPOSITORY).await.expect("POST");
     let (location, durable) =
         near.client().patch(&location, 0, blob.slice(..half)).await.expect("a first half");
+    assert_eq!(durable, half as u64);
     here.kill();
     tokio::time::sleep(2 * LAG).await;
-    let client = far.client();
-    let (location, at) = client.upload_status(&location).await.expect("GET of the upload");
-    assert_eq!(at, durable, "what was acknowledged");
-    let (location, _) = client.patch(&location, at, blob.slice(half..)).await.expect("the second half");
-    let digest = sha256(&blob);
-    client.finish_upload(&location, &digest).await.expect("PUT");
-    assert!(client.get_blob(REPOSITORY, &digest).await.expect("a pull") == blob, "other bytes");
+    goes_on_exactly(&far.client(), &location, &blob, half).await;
     tokio::time::sleep(2 * LAG).await;
     there.end_all_uploads().await;
     front.catch_up();
