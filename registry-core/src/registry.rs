@@ -16,6 +16,7 @@ mod mounts;
 mod own_uploads;
 pub mod precondition;
 mod presence;
+mod recent_tags;
 mod records;
 pub mod redirect;
 pub mod referrers;

@@ -11,13 +11,14 @@
 //! repositories/<name>/_tags/<tag>                              tag record: digest, media type, size, updated
 //! repositories/<name>/_tagged/<alg>/<hex>/<tag>.<nonce>        reverse marker, a superset, so that delete-by-digest need not read all tags
 //! repositories/<name>/_tagged/<alg>/<hex>/@<nonce>             young marker: makes an untagged child a root
+//! repositories/<name>/_tagged/<alg>/<hex>/recent               where listings may lag: the tags that were given lately
 //! repositories/<name>/_referrers/<alg>/<subject hex>/<digest>  referrer's descriptor ("sha256-<hex>": a key has no colon)
 //! check/<run>/...                                              what `longshore storage check` writes, and deletes; nobody reads it
 //! catalog/<escaped name>                                       marker, for a paged catalog; '/' is escaped as '~'
 //! ```
 //!
-//! What is written once is never written again, but for tags, `latest` and manifests of equal bytes. A link and its holder
-//! share a nonce, so each pair lives and dies alone.
+//! What is written once is never written again, but for tags, `latest`, `recent` and manifests of equal bytes. A link and its
+//! holder share a nonce, so each pair lives and dies alone.
 
 use longshore_driver_sdk::{Key, KeyPrefix};
 
@@ -31,6 +32,9 @@ pub const VERSION: u32 = 1;
 pub const CONDEMNED: &str = "condemned";
 /// The fixed name of the newest link, where listings may lag.
 pub const LATEST: &str = "latest";
+
+/// The fixed name of a manifest's newest tags, where listings may lag.
+const RECENT: &str = "recent";
 
 /// What a check writes lies below this.
 pub const CHECK: &str = "check/";
@@ -104,6 +108,11 @@ pub fn tag_marker(repository: &RepositoryName, digest: &Digest, tag: &Tag, nonce
 /// The tag that a marker is for; none for a young marker. A nonce has no dot, so the last one splits the name.
 pub fn marked_tag(marker: &Key) -> Option<Tag> {
     marker.name().rsplit_once('.')?.0.parse().ok()
+}
+
+/// What a listing of the markers may not show yet. No marker's name is without a nonce.
+pub fn recent_tags(repository: &RepositoryName, digest: &Digest) -> Result<Key> {
+    key(&format!("{}/{RECENT}", markers_folder(repository, digest)))
 }
 
 pub fn young_marker(repository: &RepositoryName, digest: &Digest, nonce: &Nonce) -> Result<Key> {

@@ -194,7 +194,9 @@ impl Repository {
 
     async fn mark_tag(&self, digest: &Digest, tag: &Tag) -> Result<()> {
         let marker = layout::tag_marker(&self.name, digest, tag, &Nonce::now()?)?;
-        self.store.put_record(&marker, &Marker { updated: Timestamp::now() }).await?;
+        let record = Marker { updated: Timestamp::now() };
+        let marked = self.store.put_record(&marker, &record);
+        futures_util::future::try_join(marked, self.note_recent_tag(digest, tag)).await?;
         Ok(())
     }
 
@@ -269,7 +271,8 @@ impl Repository {
 
     async fn marked_tags(&self, digest: &Digest) -> Result<std::collections::BTreeSet<Tag>> {
         let markers = self.store.list_all(&layout::markers(&self.name, digest)?).await?;
-        Ok(markers.iter().filter_map(|marker| layout::marked_tag(&marker.key)).collect())
+        let recent = self.recent_tags(digest).await?;
+        Ok(markers.iter().filter_map(|marker| layout::marked_tag(&marker.key)).chain(recent).collect())
     }
 }
 

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 
+use crate::client::{OCI_MANIFEST, image_manifest, manifest_path};
 use crate::image::Image;
 use crate::instance::Driver;
 use crate::writer::goes_on_exactly;
-use crate::{Client, Random, Registry};
+use crate::{Client, Random, Registry, sha256};
 
 const REPOSITORY: &str = "team/app";
 const BLOB: usize = 40 << 20;
@@ -38,6 +39,25 @@ pub async fn nothing_is_lost(name: &str, driver: &mut Driver, mut registry: Regi
     driver.start();
     image.is_served_again(&registry).await;
     await_tag(&client).await;
+}
+
+/// A delete by digest takes the tags that no listing shows yet, and they stay gone when the manifest comes again.
+pub async fn a_delete_takes_what_was_tagged_a_moment_ago(registry: &Registry) {
+    let client = registry.client();
+    let config = client.push_blob(REPOSITORY, "{}").await.expect("push a configuration");
+    let manifest = image_manifest((&config, 2), &[]);
+    for tag in ["one", "two"] {
+        client.put_manifest(REPOSITORY, tag, OCI_MANIFEST, manifest.clone()).await.expect("push a manifest");
+    }
+    let by_digest = manifest_path(REPOSITORY, &sha256(&manifest));
+    let deleted = client.request(Method::DELETE, &by_digest).send().await.expect("an answer");
+    assert_eq!(deleted.status(), StatusCode::ACCEPTED);
+    client.put_manifest(REPOSITORY, "three", OCI_MANIFEST, manifest.clone()).await.expect("push it again");
+    assert_eq!(client.get_manifest(REPOSITORY, "three").await.expect("what was pushed"), manifest);
+    for tag in ["one", "two"] {
+        let answer = client.get(&manifest_path(REPOSITORY, tag)).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{tag} is there again");
+    }
 }
 
 /// It shows late, and it shows.

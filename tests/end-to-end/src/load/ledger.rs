@@ -1,6 +1,6 @@
 //! What was asked and what was answered, when; and whether all of it can be true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -81,7 +81,8 @@ impl Ledger {
 
     /// What can't be true, each with the changes that it should follow from. `blobs_of` are those that an image names. `lag`:
     /// what was written is surely listed so much later. Tags and manifests have one name each; a blob has links, which a
-    /// delete finds by a listing, and the newest by its name (DESIGN.md section 4, Pull).
+    /// delete finds by a listing, and the newest by its name (DESIGN.md section 4, Pull). A manifest's tags are found by a
+    /// listing, and by one record that pushes which overlap may lose each other's entries of (docs/adr/0003).
     pub(crate) fn contradictions(
         &self,
         deletes: Deletes,
@@ -89,9 +90,10 @@ impl Ledger {
         blobs_of: &[Vec<Blob>],
     ) -> Vec<String> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = Names::from(&entries, blobs_of);
+        let lag = u64::try_from(lag.as_nanos()).unwrap_or(NEVER);
+        let names = Names::from(&entries, lag, blobs_of);
         let named = Ability::of_names(deletes);
-        let listed = Ability { deletes, lag: u64::try_from(lag.as_nanos()).unwrap_or(NEVER) };
+        let listed = Ability { deletes, lag };
         let mut found = contradicted("tag", &names.tags, named);
         found.extend(contradicted("manifest", &names.manifests, named));
         found.extend(contradicted("blob", &names.blobs, listed));
@@ -120,12 +122,12 @@ struct Names {
 }
 
 impl Names {
-    fn from(entries: &[Entry], blobs_of: &[Vec<Blob>]) -> Self {
+    fn from(entries: &[Entry], lag: u64, blobs_of: &[Vec<Blob>]) -> Self {
         let mut names = Self::default();
         for entry in entries {
             names.add(*entry, blobs_of);
         }
-        names.clear_tags_with_their_manifests(entries);
+        names.clear_tags_with_their_manifests(entries, lag);
         names
     }
 
@@ -170,12 +172,13 @@ impl Names {
 
     /// docs/adr/0010: the delete of a manifest takes the tags with it that point at it. One that answers 404 still takes away
     /// what points at nothing, and may so meet a push that is under way.
-    fn clear_tags_with_their_manifests(&mut self, entries: &[Entry]) {
+    fn clear_tags_with_their_manifests(&mut self, entries: &[Entry], lag: u64) {
         for entry in entries {
             let Asked::DeleteManifest(repository, image) = entry.asked else { continue };
-            let change = Change::ClearIf { value: image, sure: entry.answered == Answered::Done };
-            for (_, tag) in self.tags.iter_mut().filter(|((place, _), _)| *place == repository) {
-                tag.changes.push((entry.span, change));
+            let unseen = tags_that_may_be_missed(entries, *entry, lag);
+            for ((_, number), tag) in self.tags.iter_mut().filter(|((place, _), _)| *place == repository) {
+                let sure = entry.answered == Answered::Done && !unseen.contains(number);
+                tag.changes.push((entry.span, Change::ClearIf { value: image, sure }));
             }
         }
     }
@@ -199,6 +202,24 @@ fn seen(register: &mut Register<()>, span: Span, answered: Answered) {
         Answered::Absent => register.reads.push((span, None)),
         _ => {}
     }
+}
+
+/// Those that no listing need show yet, of pushes of the manifest that overlapped.
+fn tags_that_may_be_missed(entries: &[Entry], delete: Entry, lag: u64) -> BTreeSet<Tag> {
+    let Asked::DeleteManifest(repository, image) = delete.asked else { return BTreeSet::new() };
+    let pushes: Vec<(Span, Tag)> = entries
+        .iter()
+        .filter_map(|entry| match entry.asked {
+            Asked::PutManifest(place, pushed, tag) if (place, pushed) == (repository, image) => {
+                (entry.answered != Answered::Refused).then_some((entry.span, tag))
+            }
+            _ => None,
+        })
+        .collect();
+    let is_listed = |push: Span| push.end.saturating_add(lag) <= delete.span.begin;
+    let overlap = |push: Span| pushes.iter().filter(|(other, _)| !other.is_apart(push)).count() > 1;
+    let missed = pushes.iter().filter(|(push, _)| !is_listed(*push) && overlap(*push));
+    missed.map(|(_, tag)| *tag).collect()
 }
 
 /// A delete that finds nothing is a read.
@@ -257,12 +278,19 @@ mod tests {
 
     /// Requests one after the other, in repository 0 with an image 0 of the blobs 0 and 1 and an image 1 of blob 2.
     fn contradictions(history: &[(Asked, Answered)]) -> usize {
+        let spans = (0..).map(|number| Span { begin: 10 * number + 1, end: 10 * number + 5 });
+        let entries = spans.zip(history).map(|(span, (asked, answered))| Entry {
+            span,
+            asked: *asked,
+            answered: *answered,
+        });
+        contradictions_with(Duration::ZERO, entries.collect())
+    }
+
+    fn contradictions_with(lag: Duration, entries: Vec<Entry>) -> usize {
         let ledger = Ledger::new();
-        for (number, (asked, answered)) in (0..).zip(history) {
-            let span = Span { begin: 10 * number + 1, end: 10 * number + 5 };
-            ledger.entries.lock().unwrap().push(Entry { span, asked: *asked, answered: *answered });
-        }
-        ledger.contradictions(Deletes::Unconditional, Duration::ZERO, &[vec![0, 1], vec![2]]).len()
+        *ledger.entries.lock().unwrap() = entries;
+        ledger.contradictions(Deletes::Unconditional, lag, &[vec![0, 1], vec![2], vec![]]).len()
     }
 
     const PUSH: [(Asked, Answered); 3] =
@@ -294,6 +322,21 @@ mod tests {
         assert_eq!(after_a_push(&[(DeleteManifest(0, 0), Done), (ReadTag(0, 7), Shows(0))]), 2);
         // The delete of another manifest takes nothing.
         assert_eq!(after_a_push(&[(DeleteManifest(0, 1), Absent), (ReadTag(0, 7), Absent)]), 1);
+    }
+
+    #[test]
+    fn a_delete_may_miss_a_tag_of_pushes_that_overlapped_where_listings_lag() {
+        let done = |begin, end, asked| Entry { span: Span { begin, end }, asked, answered: Done };
+        let seen = Entry { answered: Shows(2), ..done(90, 95, ReadTag(0, 7)) };
+        let history = |second_begins| {
+            let pushes = [done(10, 20, PutManifest(0, 2, 7)), done(second_begins, 30, PutManifest(0, 2, 8))];
+            let deleted = [done(40, 50, DeleteManifest(0, 2)), done(60, 70, PutManifest(0, 2, 9)), seen];
+            [&pushes[..], &deleted].concat()
+        };
+        let lag = Duration::from_nanos;
+        assert_eq!(contradictions_with(lag(25), history(15)), 0);
+        assert_eq!(contradictions_with(lag(5), history(15)), 1, "it was listed by then");
+        assert_eq!(contradictions_with(lag(25), history(25)), 1, "the second push knew of the first");
     }
 
     #[test]

@@ -16,6 +16,11 @@ impl Span {
     fn is_before(self, other: Self) -> bool {
         self.end < other.begin
     }
+
+    /// Whether one was over before the other began.
+    pub(crate) fn is_apart(self, other: Self) -> bool {
+        self.is_before(other) || other.is_before(self)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

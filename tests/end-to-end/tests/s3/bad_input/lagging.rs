@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper::http::request::Parts;
-use longshore_end_to_end::lagging_listings::nothing_is_lost;
+use longshore_end_to_end::lagging_listings::{a_delete_takes_what_was_tagged_a_moment_ago, nothing_is_lost};
 use longshore_end_to_end::servers::Implementation;
 use longshore_end_to_end::{Fault, FaultyFront};
 use reqwest::Method;
@@ -71,6 +71,7 @@ async fn a_listing_that_lags_loses_nothing_and_an_upload_goes_on_where_it_began(
         command.arg("listing=lagging");
     });
     let registry = driver.core("").await;
+    a_delete_takes_what_was_tagged_a_moment_ago(&registry).await;
     nothing_is_lost("s3", &mut driver, registry).await;
     no_multipart_upload_is_left(&bucket.server).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use longshore_end_to_end::lagging_listings::nothing_is_lost;
+use longshore_end_to_end::lagging_listings::{a_delete_takes_what_was_tagged_a_moment_ago, nothing_is_lost};
 use longshore_end_to_end::servers::Flavour;
 use longshore_end_to_end::writer::goes_on_exactly;
 use longshore_end_to_end::{Random, SwiftFront};
@@ -21,6 +21,7 @@ async fn a_listing_that_lags_loses_nothing_and_an_upload_goes_on_where_it_began(
     let mut driver = container.driver_through("driver", &front.access());
     let registry = driver.core("").await;
     front.lag_by(LAG).await;
+    a_delete_takes_what_was_tagged_a_moment_ago(&registry).await;
     nothing_is_lost("swift", &mut driver, registry).await;
     tokio::time::sleep(2 * LAG).await;
     driver.end_all_uploads().await;
