@@ -962,6 +962,7 @@ class DriverView(object):
 
     certain = False  # whether "absent" comes from the backend itself, so that no other object need be looked at
     shows_empty_folders = True  # unless a test says that it does not
+    lists_below = False  # whether there is a `below`
 
     def __init__(self, driver, path):
         self._driver = driver
@@ -1190,6 +1191,7 @@ class SwiftView(PrefixView):
     """The driver `swift`: it calls all that fails absent, its listings end after the first 10,000 names, and it ignores ranges."""
 
     certain = True
+    lists_below = True
     PAGE = 10000
 
     @staticmethod
@@ -1205,10 +1207,16 @@ class SwiftView(PrefixView):
                     raise
         return None  # or a 404 of the container: the listing that follows tells
 
-    def _list(self, prefix, limit):
-        marker = ""
+    def below(self, folder, after, limit):
+        """(name, size) of every object below a folder, however deep, whose name there sorts behind `after`."""
+        path = self._path(folder)
+        prefix = path + "/" if path else ""
+        for name, size in self._driver.through("list_directory", lambda: self._list(prefix, limit, prefix + after, None)):
+            yield as_text(name)[len(prefix) :], size
+
+    def _list(self, prefix, limit, marker="", delimiter="/"):
         while True:
-            page = self._page(prefix, marker, limit)
+            page = self._page(prefix, marker, limit, delimiter)
             names = [item.get("subdir") or item["name"] for item in page]
             for name, item in zip(names, page):
                 yield name, item.get("bytes")
@@ -1236,11 +1244,11 @@ class SwiftView(PrefixView):
         for piece in pieces:
             yield piece
 
-    def _page(self, prefix, marker, limit):
+    def _page(self, prefix, marker, limit, delimiter):
         container = self._storage._swift_container
         ask = self._storage._swift_connection.get_container
         try:
-            return ask(container, prefix=prefix, delimiter="/", marker=marker, limit=limit)[1]
+            return ask(container, prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)[1]
         except Exception as error:
             if getattr(error, "http_status", None) != 404:
                 raise
@@ -1669,8 +1677,18 @@ class Worker(object):
                 self._check_canary(folder or "the root", request.get("unsure_ok"))
             return {"absent": True}
         entries = self._in_order(folder, found, text_bytes(native(request.get("from") or "")))
+        return self._send_names(entries, request.get("limit"))
+
+    def call_list_below(self, request, _body):
+        """Where the view lists so: all objects, by the rest of their paths."""
+        after, limit = native(request.get("after") or ""), request["limit"]
+        found = self._view.below(native(request["key"]), after, min(limit + 1, self._view.PAGE))
+        entries = ((name, "object", int(size)) for name, size in found if all(map(COMPONENT.match, name.split("/"))))
+        return self._send_names(entries, limit)
+
+    def _send_names(self, entries, limit):
         frame, since = [], _clock()
-        for entry in itertools.islice(entries, request.get("limit")):
+        for entry in itertools.islice(entries, limit):
             frame.append(entry)
             if len(frame) == NAMES_IN_FRAME or _clock() - since > Progress.EVERY:
                 self._channel.send({"names": frame})
@@ -1840,7 +1858,7 @@ class Worker(object):
     # ---- self_test
 
     def call_self_test(self, request, _body):
-        answer = {"range": False, "notes": []}
+        answer = {"range": False, "notes": [], "lists_below": self._view.lists_below}
         answer.update(dict.fromkeys(("removes_by_prefix", "list", "empty", "empty_folders")))
         if request.get("write"):
             self._test_by_writing(answer)

@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         found = {}
         for name in objects:
             if name.startswith(prefix):
-                head, slash, _ = name[len(prefix) :].partition("/")
+                head, slash, _ = name[len(prefix) :].partition(self.query.get("delimiter") or "\n")
                 found[prefix + head + slash] = None if slash else len(objects[name])
         names = [name for name in sorted(found) if name > marker]
         return [(name, found[name]) for name in names[:most]], len(names) > most
@@ -320,6 +320,25 @@ class SwiftCase(Backend, Case):
         self.good.call("canary", key=None)
         self.assertEqual(self.good.call("stat", key="a/c")["kind"], "absent")
         self.assertTrue(self.good.call("list", key="c")["absent"])
+
+    def test_all_below_a_folder(self):
+        for name in ("a", "a-", "a/b/c", "a/b-", "a0", "d//e", "d/"):
+            self.server.objects["root/f/" + name] = b"12"
+        below = ["a", "a-", "a/b-", "a/b/c", "a0"]
+        for after, limit, expected, more in (
+            ("", 10, below, False),
+            ("", 2, below[:2], True),
+            ("a-", 2, below[2:4], True),
+            ("a/b-", 2, below[3:], False),
+            ("a0", 1, [], False),
+        ):
+            frames = self.good.frames("list_below", key="f", after=after, limit=limit)
+            names = [tuple(entry) for header, _ in frames for entry in header.get("names", ())]
+            self.assertEqual(names, [(name, "object", 2) for name in expected])
+            self.assertEqual(frames[-1][0]["more"], more)
+        self.assertEqual(self.good.call("list_below", key="g", limit=1), {"more": False, "end": True})
+        self.server.container = False
+        self.refused("unavailable", self.good.call, "list_below", key="f", limit=1)
 
     def test_a_service_that_is_down(self):
         self.server.down = True  # the SDK tries 5 times, for half a minute

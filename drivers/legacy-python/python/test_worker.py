@@ -835,7 +835,7 @@ class FileCase(Case):
     def test_self_test_by_writing(self):
         answer = self.good.call("self_test", write=True, canary=None)
         expected = {"range": True, "removes_by_prefix": False, "list": True, "empty": True}
-        expected.update(empty_folders=False, notes=[], end=True)
+        expected.update(empty_folders=False, lists_below=False, notes=[], end=True)
         self.assertEqual(answer, expected)
         self.assertEqual(self.good.read(ALIVE), b"longshore")
         self.assertEqual([name for name, _, _ in self.good.names(".driver") if name != "selftest"], ["alive"])
@@ -843,7 +843,7 @@ class FileCase(Case):
     def test_self_test_by_reading(self):
         answer = self.good.call("self_test", write=False, canary="a/b")
         expected = {"range": True, "removes_by_prefix": None, "list": None, "empty": None}
-        expected.update(empty_folders=self.driver != "file", notes=[], end=True)
+        expected.update(empty_folders=self.driver != "file", lists_below=False, notes=[], end=True)
         self.assertEqual(answer, expected)
         answer = self.good.call("self_test", write=False, canary=None)
         self.assertEqual((answer["range"], len(answer["notes"])), (False, 1))

@@ -13,8 +13,13 @@ const BATCH: usize = 1000;
 /// One page.
 pub(crate) async fn page(objects: &Objects, query: &ListQuery) -> Result<Page<Entry>> {
     let page = Page { entries: Vec::new(), more: false };
-    let mut walk = Walk { objects, query, page, empty_folders: objects.facts()?.empty_folders };
-    walk.folder(query.prefix.as_str().to_owned()).await?;
+    let facts = objects.facts()?;
+    let mut walk = Walk { objects, query, page, empty_folders: facts.empty_folders };
+    if query.recursive && facts.lists_below {
+        walk.all().await?;
+    } else {
+        walk.folder(query.prefix.as_str().to_owned()).await?;
+    }
     Ok(walk.page)
 }
 
@@ -26,14 +31,36 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Adds what lies below the prefix, where the old driver's store tells all of that at once.
+    async fn all(&mut self) -> Result<()> {
+        let path = self.query.prefix.as_str();
+        let mut after = self.query.start_after.strip_prefix(path).unwrap_or_default().to_owned();
+        loop {
+            let names = self.objects.names_below(path, &after, self.room()).await?;
+            for (name, size) in names.entries {
+                self.object(&format!("{path}{name}"), size);
+                if self.page.more {
+                    return Ok(());
+                }
+            }
+            match names.last.filter(|_| names.more) {
+                Some(last) => after = last,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// One more than can be taken says whether there is more.
+    fn room(&self) -> usize {
+        (self.query.limit + 1 - self.page.entries.len()).min(BATCH)
+    }
+
     /// Adds what lies in a folder, until the page is full. `path` is empty or ends with `/`.
     fn folder(&mut self, path: String) -> BoxFuture<'_, Result<()>> {
         async move {
             let mut from = self.first(&path);
             loop {
-                // One more than can be taken says whether there is more.
-                let room = (self.query.limit + 1 - self.page.entries.len()).min(BATCH);
-                let names = self.objects.names(&path, &from, room).await?;
+                let names = self.objects.names(&path, &from, self.room()).await?;
                 for (name, size) in names.entries {
                     self.name(&path, &name, size).await?;
                     if self.page.more {
@@ -62,25 +89,37 @@ impl Walk<'_> {
 
     async fn name(&mut self, path: &str, name: &str, size: u64) -> Result<()> {
         let full = format!("{path}{name}");
+        if !name.ends_with('/') {
+            self.object(&full, size);
+            return Ok(());
+        }
         // What is no key is not shown; a folder that leads back to itself ends so, too: its path grows too long.
         if is_reserved(full.trim_end_matches('/')) || !may_be_in_key(&full) {
             return Ok(());
         }
-        let is_behind = full.as_str() > self.query.start_after.as_str();
-        if !name.ends_with('/') {
-            if let Ok(key) = Key::parse(&full)
-                && is_behind
-            {
-                self.add(Entry::Object(Object { key, size, etag: None, modified: None }));
-            }
-        } else if self.query.recursive {
-            if is_behind || self.query.start_after.starts_with(&full) {
+        if self.query.recursive {
+            if self.is_behind(&full) || self.query.start_after.starts_with(&full) {
                 self.folder(full).await?;
             }
-        } else if is_behind && (!self.empty_folders || holds_a_key(self.objects, full.clone()).await?) {
+        } else if self.is_behind(&full)
+            && (!self.empty_folders || holds_a_key(self.objects, full.clone()).await?)
+        {
             self.add(Entry::CommonPrefix(full));
         }
         Ok(())
+    }
+
+    fn object(&mut self, path: &str, size: u64) {
+        if let Ok(key) = Key::parse(path)
+            && !is_reserved(path)
+            && self.is_behind(path)
+        {
+            self.add(Entry::Object(Object { key, size, etag: None, modified: None }));
+        }
+    }
+
+    fn is_behind(&self, path: &str) -> bool {
+        path > self.query.start_after.as_str()
     }
 
     fn add(&mut self, entry: Entry) {

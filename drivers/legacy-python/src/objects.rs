@@ -270,17 +270,35 @@ impl Objects {
     /// Names of a folder, as they are once all that was begun is done.
     pub(crate) async fn names(&self, folder: &str, from: &str, limit: usize) -> Result<Names> {
         self.facts()?;
-        let mut names = self.python.list(folder.trim_end_matches('/'), from, limit).await?;
+        let names = self.python.list(folder.trim_end_matches('/'), from, limit).await?;
+        let name_of = |rest: &str| rest.split_inclusive('/').next().unwrap_or(rest).to_owned();
+        Ok(self.with_intents(names, folder, name_of, |name| name >= from))
+    }
+
+    /// The same of all that lies below a folder, where [`Facts::lists_below`].
+    pub(crate) async fn names_below(&self, folder: &str, after: &str, limit: usize) -> Result<Names> {
+        self.facts()?;
+        let names = self.python.list_below(folder.trim_end_matches('/'), after, limit).await?;
+        Ok(self.with_intents(names, folder, str::to_owned, |name| name > after))
+    }
+
+    /// `name_of`: by which name what lies at the rest of a path is in the listing.
+    fn with_intents(
+        &self,
+        mut names: Names,
+        folder: &str,
+        name_of: impl Fn(&str) -> String,
+        was_asked_for: impl Fn(&str) -> bool,
+    ) -> Names {
         let intents = self.intents.as_ref().map(|intents| intents.below(folder)).unwrap_or_default();
         if intents.is_empty() {
-            return Ok(names);
+            return names;
         }
         let last = names.entries.last().map(|(name, _)| name.clone()).filter(|_| names.more);
         for (key, intent) in intents {
             let Some(rest) = key.strip_prefix(folder) else { continue };
-            let name = rest.split_inclusive('/').next().unwrap_or(rest).to_owned();
-            let is_in_page =
-                name.as_str() >= from && last.as_deref().is_none_or(|last| name.as_str() <= last);
+            let name = name_of(rest);
+            let is_in_page = was_asked_for(&name) && last.as_deref().is_none_or(|last| name.as_str() <= last);
             match intent {
                 Intent::Commit { .. } => names.entries.retain(|(there, _)| *there != rest),
                 Intent::Put { size, .. } if is_in_page => {
@@ -291,7 +309,7 @@ impl Objects {
             }
         }
         names.entries.sort_unstable();
-        Ok(names)
+        names
     }
 
     /// Finishes the puts and undoes the commits that a failure or a former run left. Says how many are left.

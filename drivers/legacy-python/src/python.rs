@@ -57,6 +57,8 @@ pub(crate) struct Facts {
     pub(crate) removes_by_prefix: bool,
     /// Folders stay when nothing is in them any more.
     pub(crate) empty_folders: bool,
+    /// [`Python::list_below`] can be asked for.
+    pub(crate) lists_below: bool,
 }
 
 impl Python {
@@ -98,6 +100,7 @@ impl Python {
             range: answer.range,
             removes_by_prefix: answer.removes_by_prefix.unwrap_or(true),
             empty_folders: answer.empty_folders.unwrap_or(true),
+            lists_below: answer.lists_below,
         })
     }
 
@@ -146,9 +149,16 @@ impl Python {
 
     /// Names of a folder (empty: the root) that do not sort before `from`, where a folder sorts as its name and a slash.
     pub(crate) async fn list(&self, folder: &str, from: &str, limit: usize) -> Result<Names> {
-        let request = json!({
-            "call": "list", "key": folder, "from": from, "limit": limit, "canary": self.pool.canary(),
-        });
+        self.listed(json!({"call": "list", "key": folder, "from": from, "limit": limit})).await
+    }
+
+    /// Objects below a folder, however deep, by the rest of their paths: those behind `after`.
+    pub(crate) async fn list_below(&self, folder: &str, after: &str, limit: usize) -> Result<Names> {
+        self.listed(json!({"call": "list_below", "key": folder, "after": after, "limit": limit})).await
+    }
+
+    async fn listed(&self, mut request: Value) -> Result<Names> {
+        request["canary"] = json!(self.pool.canary());
         let this = self.clone();
         let listing = tokio::spawn(async move {
             let mut lent = this.pool.lend().await?;

@@ -95,6 +95,7 @@ pub(crate) struct Answer {
     pub(crate) range: bool,
     pub(crate) removes_by_prefix: Option<bool>,
     pub(crate) empty_folders: Option<bool>,
+    pub(crate) lists_below: bool,
     pub(crate) notes: Vec<String>,
     pub(crate) python: String,
     pub(crate) class: String,
