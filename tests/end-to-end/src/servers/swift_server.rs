@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::Method;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::keystone::{Keystone, REGIONS};
 use super::login::Login;
@@ -46,6 +47,13 @@ pub enum Rights {
     ReadAndWrite,
 }
 
+/// OpenStack's Swift is interpreters, five and more of them to a server: with more servers at once than processors, a request now
+/// and then takes longer than a driver waits for it.
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
+
+/// Of an OpenStack's Swift among those that run at once.
+type Place = Option<SemaphorePermit<'static>>;
+
 /// One server. What can be asked of its container is asked as its owner.
 pub struct SwiftServer {
     running: Running,
@@ -54,6 +62,8 @@ pub struct SwiftServer {
     guest: Login,
     /// What the guest is called in access lists.
     guest_in_lists: String,
+    /// Given back last, when the server has ended.
+    _place: Place,
 }
 
 /// What waits for nobody to answer.
@@ -70,17 +80,21 @@ impl SwiftServer {
     }
 
     pub async fn start_with(flavour: Flavour, options: SwiftOptions) -> Self {
+        let place = match flavour {
+            Flavour::RgwSwift => None,
+            Flavour::SwiftTempauth | Flavour::SwiftKeystone => AT_ONCE.acquire().await.ok(),
+        };
         let blocking = tokio::task::spawn_blocking(move || launch(flavour, &options));
         let launched = blocking.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
         let mut server = match launched.keystone {
-            Some(_) => Self::of_keystone(launched).await,
-            None => Self::of_v1(flavour, launched),
+            Some(_) => Self::of_keystone(launched, place).await,
+            None => Self::of_v1(flavour, launched, place),
         };
         server.await_success(Method::PUT).await;
         server
     }
 
-    fn of_v1(flavour: Flavour, launched: Launched) -> Self {
+    fn of_v1(flavour: Flavour, launched: Launched, place: Place) -> Self {
         let endpoint = &launched.endpoint;
         let account = if flavour == Flavour::RgwSwift { "/swift/v1" } else { "/v1/AUTH_test" };
         let (auth_url, storage_url) = (format!("{endpoint}/auth/v1.0"), format!("{endpoint}{account}"));
@@ -90,10 +104,11 @@ impl SwiftServer {
             access: SwiftAccess::new(flavour, auth_url, storage_url, Login::v1(OWNER.0, OWNER.1)),
             guest: Login::v1(GUEST.0, GUEST.1),
             guest_in_lists: GUEST.0.to_owned(),
+            _place: place,
         }
     }
 
-    async fn of_keystone(launched: Launched) -> Self {
+    async fn of_keystone(launched: Launched, place: Place) -> Self {
         let Launched { running, keystone, endpoint } = launched;
         let mut keystone = keystone.expect("a keystone");
         keystone.await_answer().await;
@@ -107,6 +122,7 @@ impl SwiftServer {
             access: access.at_place(REGIONS[0], "public"),
             guest: tenant.guest,
             guest_in_lists: tenant.guest_in_lists,
+            _place: place,
         }
     }
 
