@@ -1155,9 +1155,8 @@ class PrefixView(DriverView):
         return "absent", None
 
     def entries(self, folder):
-        path = self._path(folder)
         found = {}
-        for name, size in self._below_prefix(path + "/" if path else "", self.PAGE):
+        for name, size in self._below_prefix(self._prefix(folder), self.PAGE):
             bare = name.rstrip("/")
             kind, known = found.get(bare, (None, None))
             if name.endswith("/"):
@@ -1168,15 +1167,19 @@ class PrefixView(DriverView):
                 raise too_many(folder, self._driver.most_names)
         return found
 
-    def _below_prefix(self, prefix, limit):
+    def _below_prefix(self, prefix, limit, *where):
         """The prefix itself may be an object that somebody's console made for a folder."""
-        for name, size in self._driver.through("list_directory", lambda: self._list(prefix, limit)):
+        for name, size in self._driver.through("list_directory", lambda: self._list(prefix, limit, *where)):
             rest = as_text(name)[len(prefix) :]
             if rest.strip("/"):
                 yield rest, size
 
     def _path(self, key):
         return self._storage._init_path(key).strip("/")
+
+    def _prefix(self, folder):
+        path = self._path(folder)
+        return path + "/" if path else ""
 
     def _size(self, key, path):
         """Of the object at `path`; None where there is none."""
@@ -1209,10 +1212,8 @@ class SwiftView(PrefixView):
 
     def below(self, folder, after, limit):
         """(name, size) of every object below a folder, however deep, whose name there sorts behind `after`."""
-        path = self._path(folder)
-        prefix = path + "/" if path else ""
-        for name, size in self._driver.through("list_directory", lambda: self._list(prefix, limit, prefix + after, None)):
-            yield as_text(name)[len(prefix) :], size
+        prefix = self._prefix(folder)
+        return self._below_prefix(prefix, limit, prefix + after, None)
 
     def _list(self, prefix, limit, marker="", delimiter="/"):
         while True:
