@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use longshore_end_to_end::client::{durable_offset, finish_path, location};
 use longshore_end_to_end::registry::Store;
+use longshore_end_to_end::writer::patiently;
 use longshore_end_to_end::{Random, Registry, sha256};
 use reqwest::{Method, Response, StatusCode};
 
@@ -314,16 +315,9 @@ async fn abandoned_uploads_expire_and_their_space_comes_back() {
     let client = registry.client();
     let abandoned = client.start_upload(REPOSITORY).await.unwrap();
     client.patch(&abandoned, 0, Bytes::from(vec![1; 1_000_000])).await.unwrap();
-    let begin = std::time::Instant::now();
-    // A push whose last steps take longer than half a window, here a second on a server, is refused, and made again.
-    let finished = loop {
-        match client.push_blob(REPOSITORY, "finished").await {
-            Err(failure)
-                if failure.status() == Some(StatusCode::SERVICE_UNAVAILABLE)
-                    && begin.elapsed() < Duration::from_secs(4) * pace => {}
-            outcome => break outcome.unwrap(),
-        }
-    };
+    let push = async || client.push_blob(REPOSITORY, "finished").await;
+    // On a server the last steps of a push may take longer than half a window, a second: it is refused then, and made again.
+    let finished = if pace > 1 { patiently(push).await } else { push().await.unwrap() };
     let begin = std::time::Instant::now();
     loop {
         let left = sessions(&registry).await;
