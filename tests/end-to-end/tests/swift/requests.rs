@@ -21,7 +21,7 @@ async fn a_push_and_a_pull_cost_few_requests_over_swift() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_and_a_pull_cost_few_requests_over_rgw() {
     // It lets a PUT without a condition alone replace what is there, so that each is looked at before.
-    let bounds = Bounds { layer: 36, manifest: 40 };
+    let bounds = Bounds { layer: 36, manifest: 38 };
     a_push_and_a_pull_cost_few_requests(Flavour::RgwSwift, &bounds).await;
 }
 
