@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use crate::backend;
 use crate::error::{DriverError, Optional as _, Reason, Result};
 use crate::key::{Key, KeyPrefix};
+use crate::moved::Moved;
 
 /// A store of objects under keys. Everything acknowledged is as durable as [`Capabilities::durability`] says.
 #[async_trait]
@@ -145,6 +146,12 @@ pub trait UploadStream: Send {
     /// ([`Reason::Fenced`]): it may be idle, and must hear of it all the same (contract clause U4).
     fn evicted(&self) -> BoxFuture<'static, DriverError> {
         Box::pin(std::future::pending())
+    }
+
+    /// What of it went on to the store. The core is told while one of the calls above takes its time, and waits as long as
+    /// it grows (contract clause U22).
+    fn moved(&self) -> Moved {
+        Moved::default()
     }
 }
 

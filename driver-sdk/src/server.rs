@@ -24,7 +24,7 @@ use crate::wire;
 use streams::Streams;
 
 /// The one version this SDK speaks.
-pub const PROTOCOL: v1::Version = v1::Version { major: 1, minor: 0 };
+pub const PROTOCOL: v1::Version = v1::Version { major: 1, minor: 1 };
 /// No message is larger (rule R6).
 pub(crate) const MAX_MESSAGE: usize = 5 * 1024 * 1024;
 /// Measured best for pieces of 256 KiB (docs/adr/0006).

@@ -61,7 +61,7 @@ type Opened = (mpsc::Sender<v1::WriteStreamRequest>, tonic::Streaming<v1::WriteS
 async fn open(served: &Served, counter: u64, mode: v1::write_open::Mode) -> Opened {
     let (messages, queue) = mpsc::channel(4);
     let fence = Some(v1::Fence { counter, owner: "core".to_owned() });
-    let open = v1::WriteOpen { upload_id: id(1).to_string(), fence, mode: Some(mode) };
+    let open = v1::WriteOpen { upload_id: id(1).to_string(), fence, mode: Some(mode), progress: false };
     messages.send(v1::WriteStreamRequest { msg: Some(Msg::Open(open)) }).await.unwrap();
     let answers = served.client.clone().write_stream(ReceiverStream::new(queue)).await.unwrap();
     let mut answers = answers.into_inner();

@@ -312,8 +312,11 @@ mod raw {
             let status = storage.stat(v1::StatRequest { key: key.into() }).await.unwrap_err();
             assert_eq!(reason(&status), "INVALID_KEY", "{key}");
         }
-        let open =
-            v1::WriteOpen { upload_id: "0a".repeat(16), fence: Some(v1::Fence::default()), mode: None };
+        let open = v1::WriteOpen {
+            upload_id: "0a".repeat(16),
+            fence: Some(v1::Fence::default()),
+            ..Default::default()
+        };
         let open = v1::WriteStreamRequest { msg: Some(v1::write_stream_request::Msg::Open(open)) };
         let mut answers = storage.write_stream(tokio_stream::iter([open])).await.unwrap().into_inner();
         assert_eq!(reason(&answers.message().await.unwrap_err()), "REQUEST_NOT_UNDERSTOOD");
@@ -327,7 +330,12 @@ mod raw {
         let mut storage = StorageServiceClient::new(channel(&endpoint).await);
         let create = v1::write_open::Create { key: "x".into(), size_hint: None, bookmark: Bytes::new() };
         let mode = Some(v1::write_open::Mode::Create(create));
-        let open = v1::WriteOpen { upload_id: "0b".repeat(16), fence: Some(v1::Fence::default()), mode };
+        let open = v1::WriteOpen {
+            upload_id: "0b".repeat(16),
+            fence: Some(v1::Fence::default()),
+            mode,
+            progress: false,
+        };
         let chunk = v1::WriteChunk { offset: 5, data: Bytes::from_static(b"x"), crc32c: None };
         let messages =
             [Msg::Open(open), Msg::Chunk(chunk)].map(|msg| v1::WriteStreamRequest { msg: Some(msg) });

@@ -135,6 +135,7 @@ fn answer(script: &mut Script<'_>, steps: &mut Vec<Step>, waits_for: &mut u64, r
         0xf8..0xfc => {
             say(whole(Msg::Ack(v1::WriteAck { received: script.number(), durable: script.number() })));
         }
+        0xf4..0xf8 => say(whole(Msg::Progress(v1::WriteProgress { moved: script.number() }))),
         _ => {}
     }
     say(whole(right));

@@ -215,7 +215,7 @@ pub fn open(script: &mut Script<'_>) -> v1::WriteOpen {
         4..7 => Some(Mode::Resume(Resume {})),
         _ => None,
     };
-    v1::WriteOpen { upload_id: id(script), fence: fence(script), mode }
+    v1::WriteOpen { upload_id: id(script), fence: fence(script), mode, progress: true }
 }
 
 /// Where a writer believes to be.

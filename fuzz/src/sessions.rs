@@ -119,6 +119,7 @@ impl Model {
             assert!(!committed, "something was said after a commit");
             match said {
                 Said::Opened(_) => panic!("opened twice"),
+                Said::Progress(_) => panic!("progress of a store in memory"),
                 Said::Ack(ack) => {
                     assert!(durable <= ack.durable && ack.durable <= ack.received, "{ack:?} after {durable}");
                     assert!(

@@ -94,6 +94,7 @@ fn open_out(open: &OpenUpload) -> v1::WriteOpen {
         upload_id: open.id.as_str().to_owned(),
         fence: Some(wire::fence_out(&open.fence)),
         mode: Some(mode),
+        progress: false,
     }
 }
 

@@ -10,6 +10,7 @@ use super::journal::{Line, Phase};
 use crate::driver::{Fence, Object, Upload, UploadId, UploadState};
 use crate::error::{DriverError, Reason, Result};
 use crate::key::Key;
+use crate::moved::Moved;
 
 /// What is durably known of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +125,11 @@ pub trait SessionHold: Send + 'static {
     /// Takes a mark that nobody waits for: it, or a later one, is to be durable as soon as that holds nobody up.
     async fn mark_soon(&mut self, durable: u64, bookmark: Bytes) -> Result<()> {
         self.mark(durable, bookmark).await
+    }
+
+    /// What of its bytes went on to the store: as long as that grows, the core waits (contract clause U22).
+    fn moved(&self) -> Moved {
+        Moved::default()
     }
 
     /// Makes the `size` bytes written the object of the session's key, never over an existing one.

@@ -1966,6 +1966,7 @@ type WriteOpen struct {
 	//	*WriteOpen_Create_
 	//	*WriteOpen_Resume_
 	Mode          isWriteOpen_Mode `protobuf_oneof:"mode"`
+	Progress      bool             `protobuf:"varint,5,opt,name=progress,proto3" json:"progress,omitempty"` // since 1.1: the core takes WriteProgress on this stream
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2037,6 +2038,13 @@ func (x *WriteOpen) GetResume() *WriteOpen_Resume {
 		}
 	}
 	return nil
+}
+
+func (x *WriteOpen) GetProgress() bool {
+	if x != nil {
+		return x.Progress
+	}
+	return false
 }
 
 type isWriteOpen_Mode interface {
@@ -2234,6 +2242,7 @@ type WriteStreamResponse struct {
 	//	*WriteStreamResponse_Opened
 	//	*WriteStreamResponse_Ack
 	//	*WriteStreamResponse_Committed
+	//	*WriteStreamResponse_Progress
 	Msg           isWriteStreamResponse_Msg `protobuf_oneof:"msg"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2303,6 +2312,15 @@ func (x *WriteStreamResponse) GetCommitted() *Upload {
 	return nil
 }
 
+func (x *WriteStreamResponse) GetProgress() *WriteProgress {
+	if x != nil {
+		if x, ok := x.Msg.(*WriteStreamResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
 type isWriteStreamResponse_Msg interface {
 	isWriteStreamResponse_Msg()
 }
@@ -2319,11 +2337,17 @@ type WriteStreamResponse_Committed struct {
 	Committed *Upload `protobuf:"bytes,3,opt,name=committed,proto3,oneof"`
 }
 
+type WriteStreamResponse_Progress struct {
+	Progress *WriteProgress `protobuf:"bytes,4,opt,name=progress,proto3,oneof"`
+}
+
 func (*WriteStreamResponse_Opened) isWriteStreamResponse_Msg() {}
 
 func (*WriteStreamResponse_Ack) isWriteStreamResponse_Msg() {}
 
 func (*WriteStreamResponse_Committed) isWriteStreamResponse_Msg() {}
+
+func (*WriteStreamResponse_Progress) isWriteStreamResponse_Msg() {}
 
 type WriteAck struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2377,6 +2401,50 @@ func (x *WriteAck) GetDurable() uint64 {
 	return 0
 }
 
+type WriteProgress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Moved         uint64                 `protobuf:"varint,1,opt,name=moved,proto3" json:"moved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteProgress) Reset() {
+	*x = WriteProgress{}
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteProgress) ProtoMessage() {}
+
+func (x *WriteProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteProgress.ProtoReflect.Descriptor instead.
+func (*WriteProgress) Descriptor() ([]byte, []int) {
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *WriteProgress) GetMoved() uint64 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
 type Upload struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	UploadId      string                 `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
@@ -2394,7 +2462,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[33]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2474,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[33]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2487,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{33}
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Upload) GetUploadId() string {
@@ -2494,7 +2562,7 @@ type GetUploadRequest struct {
 
 func (x *GetUploadRequest) Reset() {
 	*x = GetUploadRequest{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[34]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2506,7 +2574,7 @@ func (x *GetUploadRequest) String() string {
 func (*GetUploadRequest) ProtoMessage() {}
 
 func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[34]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2519,7 +2587,7 @@ func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUploadRequest.ProtoReflect.Descriptor instead.
 func (*GetUploadRequest) Descriptor() ([]byte, []int) {
-	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{34}
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetUploadRequest) GetUploadId() string {
@@ -2538,7 +2606,7 @@ type GetUploadResponse struct {
 
 func (x *GetUploadResponse) Reset() {
 	*x = GetUploadResponse{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[35]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2618,7 @@ func (x *GetUploadResponse) String() string {
 func (*GetUploadResponse) ProtoMessage() {}
 
 func (x *GetUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[35]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2631,7 @@ func (x *GetUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUploadResponse.ProtoReflect.Descriptor instead.
 func (*GetUploadResponse) Descriptor() ([]byte, []int) {
-	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{35}
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetUploadResponse) GetUpload() *Upload {
@@ -2584,7 +2652,7 @@ type ListUploadsRequest struct {
 
 func (x *ListUploadsRequest) Reset() {
 	*x = ListUploadsRequest{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[36]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2664,7 @@ func (x *ListUploadsRequest) String() string {
 func (*ListUploadsRequest) ProtoMessage() {}
 
 func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[36]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2677,7 @@ func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsRequest.ProtoReflect.Descriptor instead.
 func (*ListUploadsRequest) Descriptor() ([]byte, []int) {
-	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{36}
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListUploadsRequest) GetStartAfter() string {
@@ -2643,7 +2711,7 @@ type ListUploadsResponse struct {
 
 func (x *ListUploadsResponse) Reset() {
 	*x = ListUploadsResponse{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[37]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2655,7 +2723,7 @@ func (x *ListUploadsResponse) String() string {
 func (*ListUploadsResponse) ProtoMessage() {}
 
 func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[37]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2668,7 +2736,7 @@ func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsResponse.ProtoReflect.Descriptor instead.
 func (*ListUploadsResponse) Descriptor() ([]byte, []int) {
-	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{37}
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListUploadsResponse) GetUploads() []*Upload {
@@ -2695,7 +2763,7 @@ type EndUploadRequest struct {
 
 func (x *EndUploadRequest) Reset() {
 	*x = EndUploadRequest{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[38]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2775,7 @@ func (x *EndUploadRequest) String() string {
 func (*EndUploadRequest) ProtoMessage() {}
 
 func (x *EndUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[38]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2788,7 @@ func (x *EndUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndUploadRequest.ProtoReflect.Descriptor instead.
 func (*EndUploadRequest) Descriptor() ([]byte, []int) {
-	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{38}
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EndUploadRequest) GetUploadId() string {
@@ -2746,7 +2814,7 @@ type EndUploadResponse struct {
 
 func (x *EndUploadResponse) Reset() {
 	*x = EndUploadResponse{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[39]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +2826,7 @@ func (x *EndUploadResponse) String() string {
 func (*EndUploadResponse) ProtoMessage() {}
 
 func (x *EndUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[39]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +2839,7 @@ func (x *EndUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndUploadResponse.ProtoReflect.Descriptor instead.
 func (*EndUploadResponse) Descriptor() ([]byte, []int) {
-	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{39}
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EndUploadResponse) GetExisted() bool {
@@ -2793,7 +2861,7 @@ type SignRequest struct {
 
 func (x *SignRequest) Reset() {
 	*x = SignRequest{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[40]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +2873,7 @@ func (x *SignRequest) String() string {
 func (*SignRequest) ProtoMessage() {}
 
 func (x *SignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[40]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +2886,7 @@ func (x *SignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignRequest.ProtoReflect.Descriptor instead.
 func (*SignRequest) Descriptor() ([]byte, []int) {
-	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{40}
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SignRequest) GetKey() string {
@@ -2859,7 +2927,7 @@ type SignResponse struct {
 
 func (x *SignResponse) Reset() {
 	*x = SignResponse{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[41]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2871,7 +2939,7 @@ func (x *SignResponse) String() string {
 func (*SignResponse) ProtoMessage() {}
 
 func (x *SignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[41]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2884,7 +2952,7 @@ func (x *SignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignResponse.ProtoReflect.Descriptor instead.
 func (*SignResponse) Descriptor() ([]byte, []int) {
-	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{41}
+	return file_longshore_driver_v1_driver_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SignResponse) GetUrl() string {
@@ -2909,7 +2977,7 @@ type PutRequest_Always struct {
 
 func (x *PutRequest_Always) Reset() {
 	*x = PutRequest_Always{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[42]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2921,7 +2989,7 @@ func (x *PutRequest_Always) String() string {
 func (*PutRequest_Always) ProtoMessage() {}
 
 func (x *PutRequest_Always) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[42]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2945,7 +3013,7 @@ type PutRequest_IfAbsent struct {
 
 func (x *PutRequest_IfAbsent) Reset() {
 	*x = PutRequest_IfAbsent{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[43]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2957,7 +3025,7 @@ func (x *PutRequest_IfAbsent) String() string {
 func (*PutRequest_IfAbsent) ProtoMessage() {}
 
 func (x *PutRequest_IfAbsent) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[43]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3051,7 @@ type DeleteRequest_Item struct {
 
 func (x *DeleteRequest_Item) Reset() {
 	*x = DeleteRequest_Item{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[44]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +3063,7 @@ func (x *DeleteRequest_Item) String() string {
 func (*DeleteRequest_Item) ProtoMessage() {}
 
 func (x *DeleteRequest_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[44]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3104,7 @@ type DeleteResponse_Outcome struct {
 
 func (x *DeleteResponse_Outcome) Reset() {
 	*x = DeleteResponse_Outcome{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[45]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3048,7 +3116,7 @@ func (x *DeleteResponse_Outcome) String() string {
 func (*DeleteResponse_Outcome) ProtoMessage() {}
 
 func (x *DeleteResponse_Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[45]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3096,7 +3164,7 @@ type WriteOpen_Create struct {
 
 func (x *WriteOpen_Create) Reset() {
 	*x = WriteOpen_Create{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[46]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3108,7 +3176,7 @@ func (x *WriteOpen_Create) String() string {
 func (*WriteOpen_Create) ProtoMessage() {}
 
 func (x *WriteOpen_Create) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[46]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3221,7 @@ type WriteOpen_Resume struct {
 
 func (x *WriteOpen_Resume) Reset() {
 	*x = WriteOpen_Resume{}
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[47]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3233,7 @@ func (x *WriteOpen_Resume) String() string {
 func (*WriteOpen_Resume) ProtoMessage() {}
 
 func (x *WriteOpen_Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_longshore_driver_v1_driver_proto_msgTypes[47]
+	mi := &file_longshore_driver_v1_driver_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3326,12 +3394,13 @@ const file_longshore_driver_v1_driver_proto_rawDesc = "" +
 	"\x05chunk\x18\x02 \x01(\v2\x1f.longshore.driver.v1.WriteChunkH\x00R\x05chunk\x124\n" +
 	"\x04mark\x18\x03 \x01(\v2\x1e.longshore.driver.v1.WriteMarkH\x00R\x04mark\x12:\n" +
 	"\x06commit\x18\x04 \x01(\v2 .longshore.driver.v1.WriteCommitH\x00R\x06commitB\x05\n" +
-	"\x03msg\"\xd6\x02\n" +
+	"\x03msg\"\xf2\x02\n" +
 	"\tWriteOpen\x12\x1b\n" +
 	"\tupload_id\x18\x01 \x01(\tR\buploadId\x120\n" +
 	"\x05fence\x18\x02 \x01(\v2\x1a.longshore.driver.v1.FenceR\x05fence\x12?\n" +
 	"\x06create\x18\x03 \x01(\v2%.longshore.driver.v1.WriteOpen.CreateH\x00R\x06create\x12?\n" +
-	"\x06resume\x18\x04 \x01(\v2%.longshore.driver.v1.WriteOpen.ResumeH\x00R\x06resume\x1af\n" +
+	"\x06resume\x18\x04 \x01(\v2%.longshore.driver.v1.WriteOpen.ResumeH\x00R\x06resume\x12\x1a\n" +
+	"\bprogress\x18\x05 \x01(\bR\bprogress\x1af\n" +
 	"\x06Create\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12 \n" +
 	"\tsize_hint\x18\x02 \x01(\x04H\x00R\bsizeHint\x88\x01\x01\x12\x1a\n" +
@@ -3352,15 +3421,18 @@ const file_longshore_driver_v1_driver_proto_rawDesc = "" +
 	"\x05flush\x18\x03 \x01(\bR\x05flush\"=\n" +
 	"\vWriteCommit\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x1a\n" +
-	"\bbookmark\x18\x02 \x01(\fR\bbookmark\"\xc3\x01\n" +
+	"\bbookmark\x18\x02 \x01(\fR\bbookmark\"\x85\x02\n" +
 	"\x13WriteStreamResponse\x125\n" +
 	"\x06opened\x18\x01 \x01(\v2\x1b.longshore.driver.v1.UploadH\x00R\x06opened\x121\n" +
 	"\x03ack\x18\x02 \x01(\v2\x1d.longshore.driver.v1.WriteAckH\x00R\x03ack\x12;\n" +
-	"\tcommitted\x18\x03 \x01(\v2\x1b.longshore.driver.v1.UploadH\x00R\tcommittedB\x05\n" +
+	"\tcommitted\x18\x03 \x01(\v2\x1b.longshore.driver.v1.UploadH\x00R\tcommitted\x12@\n" +
+	"\bprogress\x18\x04 \x01(\v2\".longshore.driver.v1.WriteProgressH\x00R\bprogressB\x05\n" +
 	"\x03msg\"@\n" +
 	"\bWriteAck\x12\x1a\n" +
 	"\breceived\x18\x01 \x01(\x04R\breceived\x12\x18\n" +
-	"\adurable\x18\x02 \x01(\x04R\adurable\"\xf1\x02\n" +
+	"\adurable\x18\x02 \x01(\x04R\adurable\"%\n" +
+	"\rWriteProgress\x12\x14\n" +
+	"\x05moved\x18\x01 \x01(\x04R\x05moved\"\xf1\x02\n" +
 	"\x06Upload\x12\x1b\n" +
 	"\tupload_id\x18\x01 \x01(\tR\buploadId\x126\n" +
 	"\x05state\x18\x02 \x01(\x0e2 .longshore.driver.v1.UploadStateR\x05state\x12\x10\n" +
@@ -3447,7 +3519,7 @@ func file_longshore_driver_v1_driver_proto_rawDescGZIP() []byte {
 }
 
 var file_longshore_driver_v1_driver_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_longshore_driver_v1_driver_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_longshore_driver_v1_driver_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_longshore_driver_v1_driver_proto_goTypes = []any{
 	(Durability)(0),                // 0: longshore.driver.v1.Durability
 	(MoveCost)(0),                  // 1: longshore.driver.v1.MoveCost
@@ -3486,43 +3558,44 @@ var file_longshore_driver_v1_driver_proto_goTypes = []any{
 	(*WriteCommit)(nil),            // 34: longshore.driver.v1.WriteCommit
 	(*WriteStreamResponse)(nil),    // 35: longshore.driver.v1.WriteStreamResponse
 	(*WriteAck)(nil),               // 36: longshore.driver.v1.WriteAck
-	(*Upload)(nil),                 // 37: longshore.driver.v1.Upload
-	(*GetUploadRequest)(nil),       // 38: longshore.driver.v1.GetUploadRequest
-	(*GetUploadResponse)(nil),      // 39: longshore.driver.v1.GetUploadResponse
-	(*ListUploadsRequest)(nil),     // 40: longshore.driver.v1.ListUploadsRequest
-	(*ListUploadsResponse)(nil),    // 41: longshore.driver.v1.ListUploadsResponse
-	(*EndUploadRequest)(nil),       // 42: longshore.driver.v1.EndUploadRequest
-	(*EndUploadResponse)(nil),      // 43: longshore.driver.v1.EndUploadResponse
-	(*SignRequest)(nil),            // 44: longshore.driver.v1.SignRequest
-	(*SignResponse)(nil),           // 45: longshore.driver.v1.SignResponse
-	(*PutRequest_Always)(nil),      // 46: longshore.driver.v1.PutRequest.Always
-	(*PutRequest_IfAbsent)(nil),    // 47: longshore.driver.v1.PutRequest.IfAbsent
-	(*DeleteRequest_Item)(nil),     // 48: longshore.driver.v1.DeleteRequest.Item
-	(*DeleteResponse_Outcome)(nil), // 49: longshore.driver.v1.DeleteResponse.Outcome
-	(*WriteOpen_Create)(nil),       // 50: longshore.driver.v1.WriteOpen.Create
-	(*WriteOpen_Resume)(nil),       // 51: longshore.driver.v1.WriteOpen.Resume
-	(*timestamppb.Timestamp)(nil),  // 52: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 53: google.protobuf.Duration
+	(*WriteProgress)(nil),          // 37: longshore.driver.v1.WriteProgress
+	(*Upload)(nil),                 // 38: longshore.driver.v1.Upload
+	(*GetUploadRequest)(nil),       // 39: longshore.driver.v1.GetUploadRequest
+	(*GetUploadResponse)(nil),      // 40: longshore.driver.v1.GetUploadResponse
+	(*ListUploadsRequest)(nil),     // 41: longshore.driver.v1.ListUploadsRequest
+	(*ListUploadsResponse)(nil),    // 42: longshore.driver.v1.ListUploadsResponse
+	(*EndUploadRequest)(nil),       // 43: longshore.driver.v1.EndUploadRequest
+	(*EndUploadResponse)(nil),      // 44: longshore.driver.v1.EndUploadResponse
+	(*SignRequest)(nil),            // 45: longshore.driver.v1.SignRequest
+	(*SignResponse)(nil),           // 46: longshore.driver.v1.SignResponse
+	(*PutRequest_Always)(nil),      // 47: longshore.driver.v1.PutRequest.Always
+	(*PutRequest_IfAbsent)(nil),    // 48: longshore.driver.v1.PutRequest.IfAbsent
+	(*DeleteRequest_Item)(nil),     // 49: longshore.driver.v1.DeleteRequest.Item
+	(*DeleteResponse_Outcome)(nil), // 50: longshore.driver.v1.DeleteResponse.Outcome
+	(*WriteOpen_Create)(nil),       // 51: longshore.driver.v1.WriteOpen.Create
+	(*WriteOpen_Resume)(nil),       // 52: longshore.driver.v1.WriteOpen.Resume
+	(*timestamppb.Timestamp)(nil),  // 53: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 54: google.protobuf.Duration
 }
 var file_longshore_driver_v1_driver_proto_depIdxs = []int32{
 	5,  // 0: longshore.driver.v1.HandshakeRequest.supported:type_name -> longshore.driver.v1.Version
 	5,  // 1: longshore.driver.v1.HandshakeResponse.selected:type_name -> longshore.driver.v1.Version
 	7,  // 2: longshore.driver.v1.HandshakeResponse.capabilities:type_name -> longshore.driver.v1.Capabilities
 	8,  // 3: longshore.driver.v1.HandshakeResponse.limits:type_name -> longshore.driver.v1.Limits
-	52, // 4: longshore.driver.v1.HandshakeResponse.now:type_name -> google.protobuf.Timestamp
+	53, // 4: longshore.driver.v1.HandshakeResponse.now:type_name -> google.protobuf.Timestamp
 	0,  // 5: longshore.driver.v1.Capabilities.durability:type_name -> longshore.driver.v1.Durability
 	1,  // 6: longshore.driver.v1.Capabilities.move:type_name -> longshore.driver.v1.MoveCost
-	53, // 7: longshore.driver.v1.Limits.upload_ttl:type_name -> google.protobuf.Duration
+	54, // 7: longshore.driver.v1.Limits.upload_ttl:type_name -> google.protobuf.Duration
 	3,  // 8: longshore.driver.v1.ProbeResponse.state:type_name -> longshore.driver.v1.ProbeResponse.State
-	53, // 9: longshore.driver.v1.DrainRequest.grace:type_name -> google.protobuf.Duration
-	52, // 10: longshore.driver.v1.Object.modified:type_name -> google.protobuf.Timestamp
+	54, // 9: longshore.driver.v1.DrainRequest.grace:type_name -> google.protobuf.Duration
+	53, // 10: longshore.driver.v1.Object.modified:type_name -> google.protobuf.Timestamp
 	13, // 11: longshore.driver.v1.StatResponse.object:type_name -> longshore.driver.v1.Object
 	13, // 12: longshore.driver.v1.GetResponse.object:type_name -> longshore.driver.v1.Object
-	46, // 13: longshore.driver.v1.PutRequest.always:type_name -> longshore.driver.v1.PutRequest.Always
-	47, // 14: longshore.driver.v1.PutRequest.if_absent:type_name -> longshore.driver.v1.PutRequest.IfAbsent
+	47, // 13: longshore.driver.v1.PutRequest.always:type_name -> longshore.driver.v1.PutRequest.Always
+	48, // 14: longshore.driver.v1.PutRequest.if_absent:type_name -> longshore.driver.v1.PutRequest.IfAbsent
 	13, // 15: longshore.driver.v1.PutResponse.object:type_name -> longshore.driver.v1.Object
-	48, // 16: longshore.driver.v1.DeleteRequest.items:type_name -> longshore.driver.v1.DeleteRequest.Item
-	49, // 17: longshore.driver.v1.DeleteResponse.outcomes:type_name -> longshore.driver.v1.DeleteResponse.Outcome
+	49, // 16: longshore.driver.v1.DeleteRequest.items:type_name -> longshore.driver.v1.DeleteRequest.Item
+	50, // 17: longshore.driver.v1.DeleteResponse.outcomes:type_name -> longshore.driver.v1.DeleteResponse.Outcome
 	13, // 18: longshore.driver.v1.MoveResponse.object:type_name -> longshore.driver.v1.Object
 	26, // 19: longshore.driver.v1.ListResponse.entries:type_name -> longshore.driver.v1.Entry
 	13, // 20: longshore.driver.v1.Entry.object:type_name -> longshore.driver.v1.Object
@@ -3532,56 +3605,57 @@ var file_longshore_driver_v1_driver_proto_depIdxs = []int32{
 	33, // 24: longshore.driver.v1.WriteStreamRequest.mark:type_name -> longshore.driver.v1.WriteMark
 	34, // 25: longshore.driver.v1.WriteStreamRequest.commit:type_name -> longshore.driver.v1.WriteCommit
 	29, // 26: longshore.driver.v1.WriteOpen.fence:type_name -> longshore.driver.v1.Fence
-	50, // 27: longshore.driver.v1.WriteOpen.create:type_name -> longshore.driver.v1.WriteOpen.Create
-	51, // 28: longshore.driver.v1.WriteOpen.resume:type_name -> longshore.driver.v1.WriteOpen.Resume
-	37, // 29: longshore.driver.v1.WriteStreamResponse.opened:type_name -> longshore.driver.v1.Upload
+	51, // 27: longshore.driver.v1.WriteOpen.create:type_name -> longshore.driver.v1.WriteOpen.Create
+	52, // 28: longshore.driver.v1.WriteOpen.resume:type_name -> longshore.driver.v1.WriteOpen.Resume
+	38, // 29: longshore.driver.v1.WriteStreamResponse.opened:type_name -> longshore.driver.v1.Upload
 	36, // 30: longshore.driver.v1.WriteStreamResponse.ack:type_name -> longshore.driver.v1.WriteAck
-	37, // 31: longshore.driver.v1.WriteStreamResponse.committed:type_name -> longshore.driver.v1.Upload
-	2,  // 32: longshore.driver.v1.Upload.state:type_name -> longshore.driver.v1.UploadState
-	29, // 33: longshore.driver.v1.Upload.fence:type_name -> longshore.driver.v1.Fence
-	52, // 34: longshore.driver.v1.Upload.updated:type_name -> google.protobuf.Timestamp
-	13, // 35: longshore.driver.v1.Upload.object:type_name -> longshore.driver.v1.Object
-	37, // 36: longshore.driver.v1.GetUploadResponse.upload:type_name -> longshore.driver.v1.Upload
-	52, // 37: longshore.driver.v1.ListUploadsRequest.idle_since:type_name -> google.protobuf.Timestamp
-	37, // 38: longshore.driver.v1.ListUploadsResponse.uploads:type_name -> longshore.driver.v1.Upload
-	29, // 39: longshore.driver.v1.EndUploadRequest.fence:type_name -> longshore.driver.v1.Fence
-	53, // 40: longshore.driver.v1.SignRequest.ttl:type_name -> google.protobuf.Duration
-	52, // 41: longshore.driver.v1.SignResponse.expires:type_name -> google.protobuf.Timestamp
-	4,  // 42: longshore.driver.v1.IdentityService.Handshake:input_type -> longshore.driver.v1.HandshakeRequest
-	9,  // 43: longshore.driver.v1.IdentityService.Probe:input_type -> longshore.driver.v1.ProbeRequest
-	11, // 44: longshore.driver.v1.IdentityService.Drain:input_type -> longshore.driver.v1.DrainRequest
-	14, // 45: longshore.driver.v1.StorageService.Stat:input_type -> longshore.driver.v1.StatRequest
-	16, // 46: longshore.driver.v1.StorageService.Get:input_type -> longshore.driver.v1.GetRequest
-	18, // 47: longshore.driver.v1.StorageService.Put:input_type -> longshore.driver.v1.PutRequest
-	20, // 48: longshore.driver.v1.StorageService.Delete:input_type -> longshore.driver.v1.DeleteRequest
-	22, // 49: longshore.driver.v1.StorageService.Move:input_type -> longshore.driver.v1.MoveRequest
-	24, // 50: longshore.driver.v1.StorageService.List:input_type -> longshore.driver.v1.ListRequest
-	27, // 51: longshore.driver.v1.StorageService.ReadStream:input_type -> longshore.driver.v1.ReadStreamRequest
-	30, // 52: longshore.driver.v1.StorageService.WriteStream:input_type -> longshore.driver.v1.WriteStreamRequest
-	38, // 53: longshore.driver.v1.StorageService.GetUpload:input_type -> longshore.driver.v1.GetUploadRequest
-	40, // 54: longshore.driver.v1.StorageService.ListUploads:input_type -> longshore.driver.v1.ListUploadsRequest
-	42, // 55: longshore.driver.v1.StorageService.EndUpload:input_type -> longshore.driver.v1.EndUploadRequest
-	44, // 56: longshore.driver.v1.StorageService.Sign:input_type -> longshore.driver.v1.SignRequest
-	6,  // 57: longshore.driver.v1.IdentityService.Handshake:output_type -> longshore.driver.v1.HandshakeResponse
-	10, // 58: longshore.driver.v1.IdentityService.Probe:output_type -> longshore.driver.v1.ProbeResponse
-	12, // 59: longshore.driver.v1.IdentityService.Drain:output_type -> longshore.driver.v1.DrainResponse
-	15, // 60: longshore.driver.v1.StorageService.Stat:output_type -> longshore.driver.v1.StatResponse
-	17, // 61: longshore.driver.v1.StorageService.Get:output_type -> longshore.driver.v1.GetResponse
-	19, // 62: longshore.driver.v1.StorageService.Put:output_type -> longshore.driver.v1.PutResponse
-	21, // 63: longshore.driver.v1.StorageService.Delete:output_type -> longshore.driver.v1.DeleteResponse
-	23, // 64: longshore.driver.v1.StorageService.Move:output_type -> longshore.driver.v1.MoveResponse
-	25, // 65: longshore.driver.v1.StorageService.List:output_type -> longshore.driver.v1.ListResponse
-	28, // 66: longshore.driver.v1.StorageService.ReadStream:output_type -> longshore.driver.v1.ReadStreamResponse
-	35, // 67: longshore.driver.v1.StorageService.WriteStream:output_type -> longshore.driver.v1.WriteStreamResponse
-	39, // 68: longshore.driver.v1.StorageService.GetUpload:output_type -> longshore.driver.v1.GetUploadResponse
-	41, // 69: longshore.driver.v1.StorageService.ListUploads:output_type -> longshore.driver.v1.ListUploadsResponse
-	43, // 70: longshore.driver.v1.StorageService.EndUpload:output_type -> longshore.driver.v1.EndUploadResponse
-	45, // 71: longshore.driver.v1.StorageService.Sign:output_type -> longshore.driver.v1.SignResponse
-	57, // [57:72] is the sub-list for method output_type
-	42, // [42:57] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	38, // 31: longshore.driver.v1.WriteStreamResponse.committed:type_name -> longshore.driver.v1.Upload
+	37, // 32: longshore.driver.v1.WriteStreamResponse.progress:type_name -> longshore.driver.v1.WriteProgress
+	2,  // 33: longshore.driver.v1.Upload.state:type_name -> longshore.driver.v1.UploadState
+	29, // 34: longshore.driver.v1.Upload.fence:type_name -> longshore.driver.v1.Fence
+	53, // 35: longshore.driver.v1.Upload.updated:type_name -> google.protobuf.Timestamp
+	13, // 36: longshore.driver.v1.Upload.object:type_name -> longshore.driver.v1.Object
+	38, // 37: longshore.driver.v1.GetUploadResponse.upload:type_name -> longshore.driver.v1.Upload
+	53, // 38: longshore.driver.v1.ListUploadsRequest.idle_since:type_name -> google.protobuf.Timestamp
+	38, // 39: longshore.driver.v1.ListUploadsResponse.uploads:type_name -> longshore.driver.v1.Upload
+	29, // 40: longshore.driver.v1.EndUploadRequest.fence:type_name -> longshore.driver.v1.Fence
+	54, // 41: longshore.driver.v1.SignRequest.ttl:type_name -> google.protobuf.Duration
+	53, // 42: longshore.driver.v1.SignResponse.expires:type_name -> google.protobuf.Timestamp
+	4,  // 43: longshore.driver.v1.IdentityService.Handshake:input_type -> longshore.driver.v1.HandshakeRequest
+	9,  // 44: longshore.driver.v1.IdentityService.Probe:input_type -> longshore.driver.v1.ProbeRequest
+	11, // 45: longshore.driver.v1.IdentityService.Drain:input_type -> longshore.driver.v1.DrainRequest
+	14, // 46: longshore.driver.v1.StorageService.Stat:input_type -> longshore.driver.v1.StatRequest
+	16, // 47: longshore.driver.v1.StorageService.Get:input_type -> longshore.driver.v1.GetRequest
+	18, // 48: longshore.driver.v1.StorageService.Put:input_type -> longshore.driver.v1.PutRequest
+	20, // 49: longshore.driver.v1.StorageService.Delete:input_type -> longshore.driver.v1.DeleteRequest
+	22, // 50: longshore.driver.v1.StorageService.Move:input_type -> longshore.driver.v1.MoveRequest
+	24, // 51: longshore.driver.v1.StorageService.List:input_type -> longshore.driver.v1.ListRequest
+	27, // 52: longshore.driver.v1.StorageService.ReadStream:input_type -> longshore.driver.v1.ReadStreamRequest
+	30, // 53: longshore.driver.v1.StorageService.WriteStream:input_type -> longshore.driver.v1.WriteStreamRequest
+	39, // 54: longshore.driver.v1.StorageService.GetUpload:input_type -> longshore.driver.v1.GetUploadRequest
+	41, // 55: longshore.driver.v1.StorageService.ListUploads:input_type -> longshore.driver.v1.ListUploadsRequest
+	43, // 56: longshore.driver.v1.StorageService.EndUpload:input_type -> longshore.driver.v1.EndUploadRequest
+	45, // 57: longshore.driver.v1.StorageService.Sign:input_type -> longshore.driver.v1.SignRequest
+	6,  // 58: longshore.driver.v1.IdentityService.Handshake:output_type -> longshore.driver.v1.HandshakeResponse
+	10, // 59: longshore.driver.v1.IdentityService.Probe:output_type -> longshore.driver.v1.ProbeResponse
+	12, // 60: longshore.driver.v1.IdentityService.Drain:output_type -> longshore.driver.v1.DrainResponse
+	15, // 61: longshore.driver.v1.StorageService.Stat:output_type -> longshore.driver.v1.StatResponse
+	17, // 62: longshore.driver.v1.StorageService.Get:output_type -> longshore.driver.v1.GetResponse
+	19, // 63: longshore.driver.v1.StorageService.Put:output_type -> longshore.driver.v1.PutResponse
+	21, // 64: longshore.driver.v1.StorageService.Delete:output_type -> longshore.driver.v1.DeleteResponse
+	23, // 65: longshore.driver.v1.StorageService.Move:output_type -> longshore.driver.v1.MoveResponse
+	25, // 66: longshore.driver.v1.StorageService.List:output_type -> longshore.driver.v1.ListResponse
+	28, // 67: longshore.driver.v1.StorageService.ReadStream:output_type -> longshore.driver.v1.ReadStreamResponse
+	35, // 68: longshore.driver.v1.StorageService.WriteStream:output_type -> longshore.driver.v1.WriteStreamResponse
+	40, // 69: longshore.driver.v1.StorageService.GetUpload:output_type -> longshore.driver.v1.GetUploadResponse
+	42, // 70: longshore.driver.v1.StorageService.ListUploads:output_type -> longshore.driver.v1.ListUploadsResponse
+	44, // 71: longshore.driver.v1.StorageService.EndUpload:output_type -> longshore.driver.v1.EndUploadResponse
+	46, // 72: longshore.driver.v1.StorageService.Sign:output_type -> longshore.driver.v1.SignResponse
+	58, // [58:73] is the sub-list for method output_type
+	43, // [43:58] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_longshore_driver_v1_driver_proto_init() }
@@ -3618,18 +3692,19 @@ func file_longshore_driver_v1_driver_proto_init() {
 		(*WriteStreamResponse_Opened)(nil),
 		(*WriteStreamResponse_Ack)(nil),
 		(*WriteStreamResponse_Committed)(nil),
+		(*WriteStreamResponse_Progress)(nil),
 	}
-	file_longshore_driver_v1_driver_proto_msgTypes[33].OneofWrappers = []any{}
-	file_longshore_driver_v1_driver_proto_msgTypes[36].OneofWrappers = []any{}
-	file_longshore_driver_v1_driver_proto_msgTypes[44].OneofWrappers = []any{}
-	file_longshore_driver_v1_driver_proto_msgTypes[46].OneofWrappers = []any{}
+	file_longshore_driver_v1_driver_proto_msgTypes[34].OneofWrappers = []any{}
+	file_longshore_driver_v1_driver_proto_msgTypes[37].OneofWrappers = []any{}
+	file_longshore_driver_v1_driver_proto_msgTypes[45].OneofWrappers = []any{}
+	file_longshore_driver_v1_driver_proto_msgTypes[47].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_longshore_driver_v1_driver_proto_rawDesc), len(file_longshore_driver_v1_driver_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -22,6 +22,8 @@ pub struct Writer {
     pub opened: v1::Upload,
     /// Where the next chunk of [`Self::chunk`] goes.
     pub offset: u64,
+    /// What was told last of bytes that went on to the backend; `None`: nothing may be told (contract clause U22).
+    moved: Option<u64>,
 }
 
 impl Connection {
@@ -31,12 +33,13 @@ impl Connection {
     /// What the driver said.
     pub async fn write_stream(&self, first: Msg) -> Call<Writer> {
         let (messages, queue) = mpsc::channel(QUEUE);
+        let moved = matches!(&first, Msg::Open(open) if open.progress).then_some(0);
         let _ = messages.send(v1::WriteStreamRequest { msg: Some(first) }).await;
         let call = self.storage.clone();
         let begun = async move { call.clone().write_stream(ReceiverStream::new(queue)).await };
         let answers = tokio::time::timeout(DEADLINE, begun).await;
         let answers = Said::of(answers.unwrap_or_else(|_| Err(late("the head of the answer"))))?;
-        Ok(Writer { messages: Some(messages), answers, opened: v1::Upload::default(), offset: 0 })
+        Ok(Writer { messages: Some(messages), answers, opened: v1::Upload::default(), offset: 0, moved })
     }
 
     /// Opens a session, and waits for `opened`.
@@ -101,13 +104,14 @@ pub fn create(id: &str, key: &str, fence: v1::Fence, bookmark: &[u8]) -> v1::Wri
         upload_id: id.to_owned(),
         fence: Some(fence),
         mode: Some(v1::write_open::Mode::Create(create)),
+        progress: true,
     }
 }
 
 /// A message that resumes a session.
 pub fn resume(id: &str, fence: v1::Fence) -> v1::WriteOpen {
     let mode = Some(v1::write_open::Mode::Resume(v1::write_open::Resume {}));
-    v1::WriteOpen { upload_id: id.to_owned(), fence: Some(fence), mode }
+    v1::WriteOpen { upload_id: id.to_owned(), fence: Some(fence), mode, progress: true }
 }
 
 /// Of writer number `counter`.
@@ -187,11 +191,32 @@ impl Writer {
         self.commit_at(self.offset, b"").await
     }
 
-    /// The next answer; `None`: the driver ended the stream with OK.
+    /// The next answer that is no sign of life; `None`: the driver ended the stream with OK.
     ///
     /// # Errors
     /// What the driver said; DEADLINE_EXCEEDED without a reason if nothing came.
     pub async fn next(&mut self) -> Call<Option<Answer>> {
+        loop {
+            match self.next_of_all().await? {
+                Some(Answer::Progress(progress)) => self.note(&progress)?,
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// Only to those who asked, and each with more than the one before (contract clause U22).
+    fn note(&mut self, progress: &v1::WriteProgress) -> Call<()> {
+        match self.moved {
+            Some(before) if progress.moved > before => {
+                self.moved = Some(progress.moved);
+                Ok(())
+            }
+            Some(before) => Err(said(&format!("progress told {} bytes after {before}", progress.moved))),
+            None => Err(said("progress was told to one who did not ask for it")),
+        }
+    }
+
+    async fn next_of_all(&mut self) -> Call<Option<Answer>> {
         let next = tokio::time::timeout(DEADLINE, self.answers.message()).await;
         let next = next.unwrap_or_else(|_| Err(late("the next answer of the write stream")));
         next.map(|answer| answer.and_then(|answer| answer.msg)).map_err(|status| Said::from(&status))
@@ -226,5 +251,9 @@ impl Writer {
 fn unexpected(wanted: &str, got: &Option<Answer>) -> Said {
     let got =
         got.as_ref().map_or_else(|| "the end of the stream with OK".to_owned(), |got| format!("{got:?}"));
-    Said::from(&Status::unknown(format!("{wanted} was awaited, and {got} came")))
+    said(&format!("{wanted} was awaited, and {got} came"))
+}
+
+fn said(what: &str) -> Said {
+    Said::from(&Status::unknown(what))
 }

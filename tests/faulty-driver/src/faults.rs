@@ -284,6 +284,8 @@ faults! {
     AckPerMark = "ack-per-mark", "U9", "every mark is acknowledged";
     AckAhead = "ack-ahead", "U9", "an ack tells one durable byte too many";
     AckReceivedWrong = "ack-received-wrong", "U9", "an ack tells that nothing was received";
+    ProgressUnasked = "progress-unasked", "U22", "progress is told to a core that did not ask for it";
+    ProgressShrinks = "progress-shrinks", "U22", "progress tells less than before";
     MarkOddRefused = "mark-odd-refused", "U10", "a mark at an odd offset is refused";
     DurableWithoutMark = "durable-without-mark", "U11", "bytes become durable without a mark";
     EndOfStreamCommits = "end-of-stream-commits", "U11", "the end of a stream commits";

@@ -36,7 +36,7 @@ async fn a_core_does_not_start_with_a_driver_of_another_version() {
         start.front.spoil("Handshake", act);
         start.assert_refused(
             what,
-            &["VERSION_MISMATCH", said, "this core offered 1.0", "install core and driver of one"],
+            &["VERSION_MISMATCH", said, "this core offered 1.1", "install core and driver of one"],
         );
     }
 }

@@ -195,7 +195,7 @@ fn the_environment_is_read_and_a_variable_that_is_no_field_is_refused() {
 #[test]
 fn version_completions_and_help_are_for_people() {
     let version = longshore(&["version"]);
-    for part in [env!("CARGO_PKG_VERSION"), "storage layout", "driver protocol  1.0"] {
+    for part in [env!("CARGO_PKG_VERSION"), "storage layout", "driver protocol  1.1"] {
         assert!(said(&version).contains(part), "{}", said(&version));
     }
     for (shell, part) in

@@ -40,6 +40,8 @@ struct Live {
     /// The last mark that is not durable yet.
     pending: Option<(u64, Bytes)>,
     answers: Answers,
+    /// Whether the core takes progress.
+    tells: bool,
 }
 
 impl WriteStream {
@@ -67,12 +69,13 @@ impl WriteStream {
             _ if self.driver.store.fault == Fault::OpenMissingTaken => return Ok(()),
             _ => return Err(Refusal::new(REQUEST_NOT_UNDERSTOOD, "a write stream begins with open")),
         };
+        let tells = open.progress;
         let session = self.driver.open_session(open).await?;
         let received = session.record.durable;
         let (knock, settle) = mpsc::channel(4);
         let place = self.driver.enter(knock);
         let driver = Arc::clone(&self.driver);
-        let live = Live { driver, session, received, pending: None, answers: answers.clone() };
+        let live = Live { driver, session, received, pending: None, answers: answers.clone(), tells };
         let outcome = live.run(messages, settle).await;
         self.driver.leave(place);
         outcome
@@ -159,6 +162,16 @@ impl Live {
         self.say(Answer::Ack(v1::WriteAck { received, durable })).await;
     }
 
+    /// U22: this driver has nothing to tell, but for its faults.
+    async fn tell(&self) {
+        let moved = match self.fault() {
+            Fault::ProgressUnasked if !self.tells => self.received,
+            Fault::ProgressShrinks if self.tells => u64::MAX - self.received,
+            _ => return,
+        };
+        self.say(Answer::Progress(v1::WriteProgress { moved })).await;
+    }
+
     /// `true`: the stream is done.
     async fn obey(&mut self, message: Option<Msg>) -> Result<bool> {
         self.check_claim()?;
@@ -238,6 +251,7 @@ impl Live {
         if fault == Fault::AckPerChunk {
             self.ack().await;
         }
+        self.tell().await;
         Ok(())
     }
 

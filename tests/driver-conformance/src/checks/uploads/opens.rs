@@ -167,7 +167,7 @@ async fn resume_answers_the_session(bed: &Bed) -> Verdict {
 
 async fn without_a_mode(bed: &Bed) -> Verdict {
     let (driver, id) = (bed.driver().await, bed.upload_id());
-    let open = v1::WriteOpen { upload_id: id.clone(), fence: Some(fence(1)), mode: None };
+    let open = v1::WriteOpen { upload_id: id.clone(), fence: Some(fence(1)), ..Default::default() };
     let opened = driver.open_upload(open).await.map(|writer| writer.opened);
     refused("WriteOpen with the mode unset", opened, Code::InvalidArgument, "REQUEST_NOT_UNDERSTOOD")?;
     refused("GetUpload after it", driver.upload(&id).await, Code::NotFound, "UPLOAD_UNKNOWN").map(drop)

@@ -14,7 +14,7 @@ use crate::check;
 use crate::check::Check;
 use crate::connection::Connection;
 use crate::verdict::{Failure, Verdict, ensure, equal, same_bytes};
-use crate::writer::Writer;
+use crate::writer::{self, Writer, fence};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("stream.chunks-of-every-size", ["U6", "U12"], [], chunks_of_every_size),
@@ -40,6 +40,8 @@ pub(super) const CHECKS: &[Check] = &[
         bytes_behind_the_mark_are_forgotten
     ),
     check!("stream.offset-mismatch-keeps-the-session", ["U6", "U11"], [], offset_mismatch_keeps_the_session),
+    check!("stream.no-progress-unasked", ["U22"], [], no_progress_unasked),
+    check!("stream.progress-grows", ["U22"], [], progress_grows),
 ];
 
 /// How long a driver may take to see that a connection is gone.
@@ -51,6 +53,27 @@ async fn begun(bed: &Bed, id: &str, name: &str) -> Verdict<Writer> {
     writer.chunk(pattern(100, 1)).await;
     answered("WriteMark with flush at 100", writer.flush(b"hundred").await)?;
     Ok(writer)
+}
+
+/// Enough that a driver whose backend is elsewhere may find something to tell.
+const TOLD: usize = 24 * 1024 * 1024;
+
+async fn no_progress_unasked(bed: &Bed) -> Verdict {
+    written_and_committed(bed, false).await
+}
+
+async fn progress_grows(bed: &Bed) -> Verdict {
+    written_and_committed(bed, true).await
+}
+
+/// The writer holds what it is told against what it asked for.
+async fn written_and_committed(bed: &Bed, progress: bool) -> Verdict {
+    let (driver, id, key) = (bed.driver().await, bed.upload_id(), bed.key("a"));
+    let open = v1::WriteOpen { progress, ..writer::create(&id, &key, fence(1), b"") };
+    let mut writer = answered("WriteOpen, create", driver.open_upload(open).await)?;
+    writer.chunks(&pattern(TOLD, 3), bed.chunk()).await;
+    answered("WriteMark with flush", writer.flush(b"all").await)?;
+    answered("WriteCommit", writer.commit().await).map(drop)
 }
 
 async fn chunks_of_every_size(bed: &Bed) -> Verdict {
@@ -190,7 +213,7 @@ async fn empty_message(bed: &Bed) -> Verdict {
 async fn second_open(bed: &Bed) -> Verdict {
     let id = bed.upload_id();
     let mut writer = begun(bed, &id, "a").await?;
-    writer.send(Msg::Open(crate::writer::resume(&id, crate::writer::fence(2)))).await;
+    writer.send(Msg::Open(writer::resume(&id, fence(2)))).await;
     let sent = "a second open in one stream";
     ends_with(&mut writer, sent, Code::InvalidArgument, "REQUEST_NOT_UNDERSTOOD").await?;
     is_open_at(&bed.driver().await, &id, sent, 100, b"hundred").await
