@@ -39,6 +39,8 @@ pub(super) struct RemoteUpload {
     max_chunk: usize,
     received: u64,
     durable: u64,
+    /// What the driver said last of bytes that went on to its backend.
+    moved: u64,
 }
 
 pub(super) async fn open(
@@ -76,6 +78,7 @@ pub(super) async fn open(
         progress: Progress::new(deadlines.stall),
         received: upload.durable,
         durable: upload.durable,
+        moved: 0,
     };
     Ok((upload, stream))
 }
@@ -94,7 +97,7 @@ fn open_out(open: &OpenUpload) -> v1::WriteOpen {
         upload_id: open.id.as_str().to_owned(),
         fence: Some(wire::fence_out(&open.fence)),
         mode: Some(mode),
-        progress: false,
+        progress: true,
     }
 }
 
@@ -120,13 +123,14 @@ impl RemoteUpload {
             let outcome = outcome.and_then(|answer| answer.map_or(Ok(None), |answer| take(answer).map(Some)));
             self.supervised.note(&self.link, &outcome);
             if let Some(answer) = outcome? {
-                self.acknowledge(&answer)?;
+                self.note(&answer)?;
             }
         }
         Ok(())
     }
 
-    fn acknowledge(&mut self, answer: &Answer) -> Result<()> {
+    /// Takes in what is no answer to a commit, and says whether anything went on (contract clauses U9 and U22).
+    fn note(&mut self, answer: &Answer) -> Result<bool> {
         match answer {
             Answer::Ack(ack) if ack.durable > self.received || ack.durable < self.durable => {
                 let message = format!(
@@ -136,8 +140,15 @@ impl RemoteUpload {
                 Err(wire::bad_answer(&message))
             }
             Answer::Ack(ack) => {
+                let has_more = ack.durable > self.durable;
                 self.durable = ack.durable;
-                Ok(())
+                Ok(has_more)
+            }
+            Answer::Progress(progress) => {
+                let more = progress.moved.saturating_sub(self.moved);
+                self.moved += more;
+                self.progress.made(more);
+                Ok(more > 0)
             }
             Answer::Committed(_) => {
                 Err(DriverError::new(Reason::DriverBug, "a commit that nobody asked for"))
@@ -158,6 +169,7 @@ async fn next(answers: &mut Incoming) -> std::result::Result<Option<v1::WriteStr
 
 enum Answer {
     Ack(v1::WriteAck),
+    Progress(v1::WriteProgress),
     Committed(Box<v1::Upload>),
 }
 
@@ -165,6 +177,7 @@ fn take(answer: std::result::Result<Option<v1::WriteStreamResponse>, Status>) ->
     use v1::write_stream_response::Msg;
     match answer.map_err(|status| wire::from_status(&status))?.map(|answer| answer.msg) {
         Some(Some(Msg::Ack(ack))) => Ok(Answer::Ack(ack)),
+        Some(Some(Msg::Progress(progress))) => Ok(Answer::Progress(progress)),
         Some(Some(Msg::Committed(upload))) => Ok(Answer::Committed(Box::new(upload))),
         Some(_) => Err(DriverError::new(Reason::DriverBug, "an unexpected message in a write stream")),
         None => Err(broken()),
@@ -194,27 +207,24 @@ impl UploadStream for RemoteUpload {
         let mut acknowledged = false;
         let mut end = Instant::now() + self.deadlines.stall;
         while flush && !(acknowledged && self.durable >= self.received) {
-            let before = self.durable;
             let answer = retry::until(end, self.deadlines.stall, self.next()).await;
             self.supervised.note(&self.link, &answer);
-            self.acknowledge(&answer?)?;
-            acknowledged = true;
-            // Acks that say nothing new are no progress.
-            if self.durable > before {
+            let answer = answer?;
+            if self.note(&answer)? {
                 end = Instant::now() + self.deadlines.stall;
             }
+            acknowledged |= matches!(answer, Answer::Ack(_));
         }
         Ok(Ack { received: self.received, durable: self.durable })
     }
 
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Upload> {
         self.send(Msg::Commit(v1::WriteCommit { size, bookmark })).await?;
-        let end = Instant::now() + self.deadlines.commit;
+        let mut end = Instant::now() + self.deadlines.commit;
         loop {
             let answer = retry::until(end, self.deadlines.commit, self.next()).await;
             self.supervised.note(&self.link, &answer);
             match answer? {
-                Answer::Ack(ack) => self.durable = ack.durable,
                 Answer::Committed(upload) => {
                     let upload = answers::upload(&self.id, Some(*upload))?;
                     return if upload.state == UploadState::Committed && upload.durable == size {
@@ -222,6 +232,11 @@ impl UploadStream for RemoteUpload {
                     } else {
                         Err(DriverError::new(Reason::DriverBug, "a commit was answered with another size"))
                     };
+                }
+                other => {
+                    if self.note(&other)? {
+                        end = Instant::now() + self.deadlines.commit;
+                    }
                 }
             }
         }

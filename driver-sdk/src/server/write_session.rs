@@ -1,5 +1,7 @@
 //! One write stream: open, then chunks and marks in order, perhaps a commit (contract section U). Owns the checks of
-//! offsets, sizes and checksums, and how often is acknowledged.
+//! offsets, sizes and checksums, how often is acknowledged, and the signs of life while the store takes its time.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_driver_proto::v1;
@@ -10,14 +12,20 @@ use super::Service;
 use crate::driver::{OpenMode, OpenUpload, UploadId, UploadStream};
 use crate::error::{Detail, DriverError, Reason, Result};
 use crate::key::Key;
+use crate::moved::Moved;
 use crate::streams::Incoming;
 use crate::streams::pieces::{self, Framed};
 use crate::wire;
 
+/// How often the core is told that bytes go on to the store (contract clause U22).
+const REPORT: Duration = Duration::from_secs(1);
+
+type Answers = mpsc::Sender<std::result::Result<Framed, Status>>;
+
 pub(super) struct WriteSession {
     pub(super) service: Service,
     pub(super) messages: Incoming,
-    pub(super) answers: mpsc::Sender<std::result::Result<Framed, Status>>,
+    pub(super) answers: Answers,
 }
 
 impl WriteSession {
@@ -26,7 +34,10 @@ impl WriteSession {
         let Some((Msg::Open(open), _)) = self.next().await? else {
             return Err(wire::misunderstood("a write stream begins with open"));
         };
+        let takes_progress = open.progress;
         let (upload, mut writer) = self.service.driver.open_upload(self.service.open(open)?).await?;
+        let moved = takes_progress.then(|| writer.moved());
+        let mut signs = SignsOfLife { moved, told: 0, answers: self.answers.clone() };
         let mut position = Position { received: upload.durable, durable: upload.durable };
         self.say(v1::write_stream_response::Msg::Opened(wire::upload_out(upload))).await;
         let mut evicted = writer.evicted();
@@ -39,14 +50,16 @@ impl WriteSession {
             let Some((message, data)) = next else { return Ok(()) };
             match message {
                 Msg::Open(_) => return Err(wire::misunderstood("a second open in one write stream")),
-                Msg::Chunk(chunk) => position.write(&mut *writer, &chunk, data, &self.service).await?,
+                Msg::Chunk(chunk) => {
+                    signs.during(position.write(&mut *writer, &chunk, data, &self.service)).await?;
+                }
                 Msg::Mark(mark) => {
-                    if let Some(ack) = position.mark(&mut *writer, mark).await? {
+                    if let Some(ack) = signs.during(position.mark(&mut *writer, mark)).await? {
                         self.say(v1::write_stream_response::Msg::Ack(ack)).await;
                     }
                 }
                 Msg::Commit(commit) => {
-                    let upload = writer.commit(commit.size, commit.bookmark).await?;
+                    let upload = signs.during(writer.commit(commit.size, commit.bookmark)).await?;
                     self.say(v1::write_stream_response::Msg::Committed(wire::upload_out(upload))).await;
                     return Ok(());
                 }
@@ -65,7 +78,46 @@ impl WriteSession {
     }
 
     async fn say(&mut self, msg: v1::write_stream_response::Msg) {
-        let _ = self.answers.send(Ok(pieces::frame(&v1::WriteStreamResponse { msg: Some(msg) }))).await;
+        let _ = self.answers.send(framed(msg)).await;
+    }
+}
+
+fn framed(msg: v1::write_stream_response::Msg) -> std::result::Result<Framed, Status> {
+    Ok(pieces::frame(&v1::WriteStreamResponse { msg: Some(msg) }))
+}
+
+/// Tells the core that waits that the store takes bytes.
+struct SignsOfLife {
+    /// `None`: the core does not take them.
+    moved: Option<Moved>,
+    told: u64,
+    answers: Answers,
+}
+
+impl SignsOfLife {
+    async fn during<T>(&mut self, call: impl Future<Output = T>) -> T {
+        tokio::pin!(call);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut call => return outcome,
+                () = tokio::time::sleep(REPORT) => self.tell(),
+            }
+        }
+    }
+
+    /// Waits for nobody: a core that has not read the last one is told the next time.
+    fn tell(&mut self) {
+        if self.answers.capacity() < self.answers.max_capacity() {
+            return;
+        }
+        let Some(moved) = self.moved.as_ref().map(Moved::total).filter(|moved| *moved > self.told) else {
+            return;
+        };
+        let progress = v1::write_stream_response::Msg::Progress(v1::WriteProgress { moved });
+        if self.answers.try_send(framed(progress)).is_ok() {
+            self.told = moved;
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::seat::{Taken, fenced, locked};
 use super::storage::SessionHold;
 use crate::driver::{Ack, Upload, UploadId, UploadState, UploadStream};
 use crate::error::{DriverError, Reason, Result};
+use crate::moved::Moved;
 
 /// Pieces that may wait for the one being written.
 const QUEUE: usize = 8;
@@ -46,6 +47,7 @@ struct Shared {
 pub(super) struct Stream {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
+    moved: Moved,
 }
 
 /// Starts the task of a session that is held, and gives the stream that leads to it.
@@ -60,12 +62,13 @@ pub(super) fn start<H: SessionHold>(id: UploadId, hold: H, taken: Taken, lazy: u
     let (commands, queue) = mpsc::channel(QUEUE);
     taken.connect(&commands);
     let received = hold.record().durable;
+    let moved = hold.moved();
     let writer = Writer { hold, received, pending: None, lazy, shared: Arc::clone(&shared) };
     tokio::spawn(async move {
         writer.run(queue).await;
         drop(taken);
     });
-    Stream { shared, commands }
+    Stream { shared, commands, moved }
 }
 
 #[async_trait]
@@ -97,6 +100,10 @@ impl UploadStream for Stream {
             shared.evicted.cancelled().await;
             fenced(&shared.id)
         })
+    }
+
+    fn moved(&self) -> Moved {
+        self.moved.clone()
     }
 }
 

@@ -30,6 +30,7 @@ pub mod report;
 pub mod scratch;
 pub mod servers;
 pub mod shell;
+pub mod slow_line;
 pub mod stale_writers;
 pub mod strace_log;
 pub mod swift_front;

@@ -10,6 +10,7 @@ use super::content::{self, Content};
 use super::schedule::MARK_EVERY;
 use crate::backend::blocking;
 use crate::error::{DriverError, Result};
+use crate::moved::Moved;
 use bytes::Bytes;
 
 /// The bytes of one session that no part has yet.
@@ -22,13 +23,14 @@ pub struct Buffer {
     base: u64,
     length: u64,
     sums: Option<Sums>,
+    moved: Moved,
 }
 
 impl Buffer {
-    /// For bytes from an offset on; with sums where parts are sent with theirs.
-    pub fn new(directory: &Path, base: u64, with_sums: bool) -> Self {
-        let sums = with_sums.then(Sums::default);
-        Self { directory: directory.to_owned(), file: None, spare: Vec::new(), base, length: 0, sums }
+    /// For bytes from an offset on; with sums where parts are sent with theirs. What is sent of it is counted in `moved`.
+    pub fn new(directory: &Path, base: u64, with_sums: bool, moved: &Moved) -> Self {
+        let (sums, moved) = (with_sums.then(Sums::default), moved.clone());
+        Self { directory: directory.to_owned(), file: None, spare: Vec::new(), base, length: 0, sums, moved }
     }
 
     /// The session's offset at which it begins.
@@ -64,6 +66,7 @@ impl Buffer {
         match &self.file {
             Some(file) if from < to => Content {
                 sum: self.sum(from, to),
+                moved: self.moved.clone(),
                 ..Content::of_file(file, from - self.base..to - self.base)
             },
             _ => Content::default(),
@@ -82,7 +85,7 @@ impl Buffer {
     /// When the file can't be read, or takes no more.
     pub fn cut(&mut self, at: u64) -> Result<Content> {
         let content = self.content(self.base, at);
-        let mut rest = Self::new(&self.directory, at, self.sums.is_some());
+        let mut rest = Self::new(&self.directory, at, self.sums.is_some(), &self.moved);
         rest.spare = std::mem::take(&mut self.spare);
         if let Some(file) = &self.file {
             let mut from = at - self.base;
@@ -165,7 +168,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_cut_out_and_what_stays_are_all_there_is() {
-        let mut buffer = Buffer::new(&std::env::temp_dir(), 100, true);
+        let mut buffer = Buffer::new(&std::env::temp_dir(), 100, true, &Moved::default());
         buffer.append(&[Bytes::from_static(b"abc"), Bytes::from_static(b"defgh")]).unwrap();
         assert_eq!((buffer.base(), buffer.end()), (100, 108));
         let cut = buffer.cut(105).unwrap();
@@ -178,7 +181,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_file_is_written_over_once_nobody_reads_it() {
-        let mut buffer = Buffer::new(&std::env::temp_dir(), 0, true);
+        let mut buffer = Buffer::new(&std::env::temp_dir(), 0, true, &Moved::default());
         buffer.append(&[Bytes::from_static(b"a long first part")]).unwrap();
         let first = buffer.cut(17).unwrap();
         let read_by_another = first.clone();
@@ -196,7 +199,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn sums_up_to_marks_and_to_the_end_are_those_of_the_bytes() {
         let base = MARK_EVERY - 3;
-        let mut buffer = Buffer::new(&std::env::temp_dir(), base, true);
+        let mut buffer = Buffer::new(&std::env::temp_dir(), base, true, &Moved::default());
         let all: Vec<u8> = (0..MARK_EVERY + 10).map(|at| (at % 251) as u8).collect();
         let all = Bytes::from(all);
         for piece in [all.slice(..1), all.slice(1..MARK_EVERY as usize), all.slice(MARK_EVERY as usize..)] {

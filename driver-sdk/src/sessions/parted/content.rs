@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::backend::{PIECE, blocking};
+use crate::moved::Moved;
 
 /// Bytes to be sent once or more, first what is in memory, then the file's.
 #[derive(Debug, Clone, Default)]
@@ -20,11 +21,13 @@ pub struct Content {
     pub file: Option<(Arc<File>, Range<u64>)>,
     /// CRC32C of all of it, if somebody took it already.
     pub sum: Option<u32>,
+    /// Where is counted what of it was sent.
+    pub moved: Moved,
 }
 
 impl Content {
     pub fn of_file(file: &Arc<File>, range: Range<u64>) -> Self {
-        Self { head: Bytes::new(), file: Some((Arc::clone(file), range)), sum: None }
+        Self { file: Some((Arc::clone(file), range)), ..Self::default() }
     }
 
     pub fn len(&self) -> u64 {
@@ -67,13 +70,13 @@ impl Content {
 
     /// The body of one request.
     pub fn sending(&self) -> Sending {
-        Sending { head: self.head.clone(), file: self.file.clone() }
+        Sending { head: self.head.clone(), file: self.file.clone(), moved: self.moved.clone() }
     }
 }
 
 impl From<Bytes> for Content {
     fn from(head: Bytes) -> Self {
-        Self { head, file: None, sum: None }
+        Self { head, ..Self::default() }
     }
 }
 
@@ -82,6 +85,7 @@ impl From<Bytes> for Content {
 pub struct Sending {
     head: Bytes,
     file: Option<(Arc<File>, Range<u64>)>,
+    moved: Moved,
 }
 
 impl http_body::Body for Sending {
@@ -89,18 +93,21 @@ impl http_body::Body for Sending {
     type Error = std::io::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        if !self.head.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.head)))));
+        let this = self.get_mut();
+        if !this.head.is_empty() {
+            this.moved.add(this.head.len() as u64);
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.head)))));
         }
-        let Some((file, range)) = self.file.as_mut().filter(|(_, range)| !range.is_empty()) else {
+        let Some((file, range)) = this.file.as_mut().filter(|(_, range)| !range.is_empty()) else {
             return Poll::Ready(None);
         };
         let piece = blocking(|| read(file, range.start, range.end));
         Poll::Ready(Some(piece.map(|piece| {
             range.start += piece.len() as u64;
+            this.moved.add(piece.len() as u64);
             Frame::data(piece)
         })))
     }
@@ -148,14 +155,15 @@ pub(super) mod tests {
         let content = Content {
             head: Bytes::from_static(b"head"),
             file: Some((Arc::new(file), 10..PIECE as u64 + 500)),
-            sum: None,
+            ..Content::default()
         };
         let expected = [b"head", &all[10..PIECE + 500]].concat();
         assert_eq!(content.len(), expected.len() as u64);
         assert_eq!(content.crc32c().unwrap(), crc32c::crc32c(&expected));
-        for _ in 0..2 {
+        for sendings in 1..=2 {
             assert_eq!(content.sending().size_hint().exact(), Some(expected.len() as u64));
             assert_eq!(bytes(&content).await, expected);
+            assert_eq!(content.moved.total(), sendings * expected.len() as u64);
         }
     }
 }

@@ -159,7 +159,7 @@ impl<M: Medium, P: Part> Ledger<M, P> {
         let size = own.len();
         let line = state.encode(size)?;
         let behind_line = line.len() as u64;
-        let content = Content { head: line, file: own.file, sum: None };
+        let content = Content { head: line, file: own.file, sum: None, moved: own.moved };
         let kept = if size <= SMALL { small(&content)? } else { None };
         self.medium.put(&format!("{}{at}", folder(id)), content, only_new).await?;
         if size > 0 {

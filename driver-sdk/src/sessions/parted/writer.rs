@@ -17,6 +17,7 @@ use super::record::{Committing, Part, Parted, State, name_of, now, number_of};
 use super::schedule::{MARK_EVERY, Schedule};
 use crate::driver::UploadId;
 use crate::error::{DriverError, Reason, Result};
+use crate::moved::Moved;
 use crate::sessions::Record;
 
 /// Parts under way at once: servers that take a digest of a part do it on one processor.
@@ -90,6 +91,8 @@ pub struct Writer<L: Lane> {
     sending: VecDeque<UnderWay<L::Part>>,
     /// A mark at the end of a part that is under way, to be recorded when that has arrived.
     due: Option<(u64, Bytes)>,
+    /// What was sent of parts.
+    moved: Moved,
 }
 
 /// A part that is under way.
@@ -119,6 +122,7 @@ impl<L: Lane> Writer<L> {
             buffer: None,
             sending: VecDeque::new(),
             due: None,
+            moved: Moved::default(),
             known,
         }
     }
@@ -129,6 +133,10 @@ impl<L: Lane> Writer<L> {
 
     pub fn nonce(&self) -> &str {
         &self.nonce
+    }
+
+    pub fn moved(&self) -> Moved {
+        self.moved.clone()
     }
 
     pub fn key(&self) -> &str {
@@ -145,7 +153,7 @@ impl<L: Lane> Writer<L> {
     /// When they can't be read back.
     pub async fn buffer(&mut self) -> Result<&mut Buffer> {
         if self.buffer.is_none() {
-            let mut buffer = Buffer::new(&self.desk.spool, self.base(), self.lane.with_sums());
+            let mut buffer = Buffer::new(&self.desk.spool, self.base(), self.lane.with_sums(), &self.moved);
             for piece in &self.known.state.parted.pieces {
                 buffer.append(&self.desk.ledger.read_piece(&self.id, piece).await?)?;
             }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use longshore_driver_sdk::backend::blocking;
 use longshore_driver_sdk::sessions::parted::{Committing, Content, Lane as _, Writer, folder, hex, nonce};
 use longshore_driver_sdk::sessions::{Record, SessionHold};
-use longshore_driver_sdk::{DriverError, Fence, Object, Reason, Result, UploadId, UploadState};
+use longshore_driver_sdk::{DriverError, Fence, Moved, Object, Reason, Result, UploadId, UploadState};
 use md5::{Digest as _, Md5};
 
 use super::lane::S3Lane;
@@ -279,6 +279,10 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 impl SessionHold for S3Hold {
     fn record(&self) -> &Record {
         &self.writer.known.state.record
+    }
+
+    fn moved(&self) -> Moved {
+        self.writer.moved()
     }
 
     async fn take_over(&mut self, fence: Fence) -> Result<()> {

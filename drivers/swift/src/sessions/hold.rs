@@ -15,7 +15,7 @@ use longshore_driver_sdk::sessions::parted::{
     CREATED, Committing, Content, Parted, Writer, folder, hex, number_of, with_number,
 };
 use longshore_driver_sdk::sessions::{Record, SessionHold};
-use longshore_driver_sdk::{DriverError, Fence, Object, Reason, Result, UploadId, UploadState};
+use longshore_driver_sdk::{DriverError, Fence, Moved, Object, Reason, Result, UploadId, UploadState};
 use md5::{Digest as _, Md5};
 
 use super::lane::{Sent, SwiftLane};
@@ -313,6 +313,10 @@ impl Drop for SwiftHold {
 impl SessionHold for SwiftHold {
     fn record(&self) -> &Record {
         &self.writer.known.state.record
+    }
+
+    fn moved(&self) -> Moved {
+        self.writer.moved()
     }
 
     async fn take_over(&mut self, fence: Fence) -> Result<()> {

@@ -10,6 +10,7 @@ mod redirect;
 mod requests;
 mod run;
 mod several_cores;
+mod slow_line;
 mod stale;
 
 use longshore_end_to_end::bucket;

@@ -11,6 +11,7 @@ mod requests;
 mod run;
 mod segments;
 mod several_cores;
+mod slow_line;
 mod stale;
 
 use longshore_end_to_end::container;
