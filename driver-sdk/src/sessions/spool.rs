@@ -21,6 +21,7 @@ use super::storage::{Record, SessionStorage};
 use crate::driver::{Object, UploadId, UploadState};
 use crate::error::{DriverError, Reason, Result};
 use crate::key::Key;
+use crate::moved::Moved;
 use hold::Held;
 pub use hold::SpoolHold;
 
@@ -63,6 +64,8 @@ pub struct Finished<'a> {
     /// Open for reading; its position is anywhere.
     pub file: &'a File,
     pub size: u64,
+    /// Where is counted what a copy has of it: the core waits as long as that grows.
+    pub moved: &'a Moved,
 }
 
 /// Sessions below a local root.
@@ -238,6 +241,7 @@ impl<P: Publish> Inner<P> {
             data: Some(data),
             journal,
             record,
+            moved: Moved::default(),
             _lock: lock,
         })
     }
@@ -264,6 +268,7 @@ impl<P: Publish> Inner<P> {
             data,
             journal,
             record,
+            moved: Moved::default(),
             _lock: lock,
         };
         held.finish_what_a_crash_left(line.state)?;

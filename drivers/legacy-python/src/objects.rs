@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use longshore_driver_sdk::backend::{self, Start, Turns};
-use longshore_driver_sdk::{DriverError, Key, Limits, Object, ReadRange, Reading, Reason, Result, UploadId};
+use longshore_driver_sdk::sessions::Finished;
+use longshore_driver_sdk::{DriverError, Key, Limits, Object, ReadRange, Reading, Reason, Result};
 
 use crate::etag;
 use crate::intents::{Intent, Intents, Made};
@@ -213,13 +214,8 @@ impl Objects {
 
     /// Makes an upload's file the object of a key, never over another. What fails leaves nothing there, or an intent to clear
     /// it away.
-    pub(crate) async fn commit(
-        &self,
-        key: &Key,
-        upload: &UploadId,
-        file: &Path,
-        size: u64,
-    ) -> Result<Object> {
+    pub(crate) async fn commit(&self, key: &Key, finished: &Finished<'_>, file: &Path) -> Result<Object> {
+        let (upload, size) = (finished.id, finished.size);
         let intents = self.writable()?;
         let facts = self.facts()?;
         let _turn = self.turns.take(key.as_str()).await;
@@ -232,7 +228,7 @@ impl Objects {
         }
         intents.commit(key, upload, file)?;
         self.readers.overtake(key.as_str());
-        let written = self.python.write(key.as_str(), file, size, facts.range).await;
+        let written = self.python.write(key.as_str(), file, size, facts.range, finished.moved).await;
         let made = Made { size, upload: upload.to_string() };
         let happened =
             written.and_then(|()| intents.note_made(key, &made)).and_then(|()| intents.take_away(file));

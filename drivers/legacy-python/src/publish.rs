@@ -19,7 +19,7 @@ pub(crate) struct PublishByOldDriver {
 impl Publish for PublishByOldDriver {
     fn publish(&self, finished: &Finished<'_>, key: &Key) -> Result<Object> {
         let file = self.spool.join(".driver/uploads").join(finished.id.as_str()).join(finished.name);
-        self.runtime.block_on(self.objects.commit(key, finished.id, &file, finished.size))
+        self.runtime.block_on(self.objects.commit(key, finished, &file))
     }
 
     fn published(&self, key: &Key) -> Result<Option<Object>> {

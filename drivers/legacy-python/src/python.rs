@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use longshore_driver_sdk::{DriverError, Reason, Result};
+use longshore_driver_sdk::{DriverError, Moved, Reason, Result};
 use serde_json::{Value, json};
 
 use crate::config::{Config, Verify};
@@ -138,13 +138,21 @@ impl Python {
         self.quick(request, Bytes::new()).await.map(|(answer, _)| answer.removed)
     }
 
-    /// Replaces an object by a file's bytes, and looks at what came of it.
-    pub(crate) async fn write(&self, key: &str, file: &Path, size: u64, ranged: bool) -> Result<()> {
+    /// Replaces an object by a file's bytes, and looks at what came of it. What the old driver took is counted in `moved`, and
+    /// what was read back of it.
+    pub(crate) async fn write(
+        &self,
+        key: &str,
+        file: &Path,
+        size: u64,
+        ranged: bool,
+        moved: &Moved,
+    ) -> Result<()> {
         let request = json!({
             "call": "write", "key": key, "file": file, "size": size,
             "verify": self.verify.as_str(), "ranged": ranged,
         });
-        self.call(request, Bytes::new(), WRITE_PATIENCE).await.map(drop)
+        self.call_counted(request, Bytes::new(), WRITE_PATIENCE, moved).await.map(drop)
     }
 
     /// Names of a folder (empty: the root) that do not sort before `from`, where a folder sorts as its name and a slash.
@@ -200,15 +208,25 @@ impl Python {
     }
 
     /// One call, whose answer may have frames before the last that say only that it goes on.
-    async fn call(&self, mut request: Value, body: Bytes, patience: Duration) -> Result<(Answer, Bytes)> {
+    async fn call(&self, request: Value, body: Bytes, patience: Duration) -> Result<(Answer, Bytes)> {
+        self.call_counted(request, body, patience, &Moved::default()).await
+    }
+
+    async fn call_counted(
+        &self,
+        mut request: Value,
+        body: Bytes,
+        patience: Duration,
+        moved: &Moved,
+    ) -> Result<(Answer, Bytes)> {
         if request.get("canary").is_none() {
             request["canary"] = json!(self.pool.canary());
         }
-        let this = self.clone();
+        let (this, moved) = (self.clone(), moved.clone());
         let calling = tokio::spawn(async move {
             let is_long = request["call"] == "write";
             let mut lent = if is_long { this.pool.lend_to_write().await? } else { this.pool.lend().await? };
-            let outcome = ask(&mut lent, &request, &body, patience).await;
+            let outcome = ask(&mut lent, &request, &body, patience, &moved).await;
             let name = request["call"].as_str().unwrap_or_default();
             this.settle(lent, name, outcome).await
         });
@@ -226,14 +244,23 @@ impl Python {
     }
 }
 
-async fn ask(lent: &mut Lent, request: &Value, body: &[u8], patience: Duration) -> Outcome<(Answer, Bytes)> {
+async fn ask(
+    lent: &mut Lent,
+    request: &Value,
+    body: &[u8],
+    patience: Duration,
+    moved: &Moved,
+) -> Outcome<(Answer, Bytes)> {
     let Some(worker) = lent.worker() else { return Err(no_worker()) };
     worker.send(request, body, patience).await?;
+    let mut before = 0;
     loop {
         let (answer, body) = worker.next(patience).await?;
         if answer.end {
             return Ok((answer, body));
         }
+        moved.add(answer.progress.saturating_sub(before));
+        before = answer.progress;
     }
 }
 

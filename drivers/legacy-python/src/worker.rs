@@ -88,6 +88,8 @@ pub(crate) struct Answer {
     pub(crate) kind: Option<Kind>,
     pub(crate) size: Option<u64>,
     pub(crate) large: bool,
+    /// Bytes that the old driver has moved so far.
+    pub(crate) progress: u64,
     pub(crate) more: bool,
     pub(crate) names: Vec<(String, Kind, Option<u64>)>,
     pub(crate) removed: bool,

@@ -131,6 +131,11 @@ impl Driver {
         dial(&self.endpoint).await
     }
 
+    /// The same with deadlines of the test's own.
+    pub async fn dialled_with(&self, deadlines: Deadlines) -> RemoteDriver {
+        dial_with(&self.endpoint, deadlines).await
+    }
+
     /// A core over it; TOML lines for its storage.
     pub async fn core(&self, toml: &str) -> Registry {
         Registry::start_over(&format!("[storage.main]\nendpoint = \"{}\"\n{toml}", self.endpoint)).await
@@ -139,11 +144,15 @@ impl Driver {
 
 /// What the core has of a driver at an endpoint.
 pub async fn dial(endpoint: &str) -> RemoteDriver {
+    dial_with(endpoint, Deadlines::default()).await
+}
+
+async fn dial_with(endpoint: &str, deadlines: Deadlines) -> RemoteDriver {
     let driver = RemoteDriver::new(Remote {
         endpoint: endpoint.parse().expect("an endpoint"),
         trusted: TrustedPeer { uid: None },
         store_id: None,
-        deadlines: Deadlines::default(),
+        deadlines,
         core_instance: "the test".to_owned(),
     });
     driver.connected(START).await.expect("the driver");

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::{DATA, Finished, Inner, Publish, REMOVING, joined, remove_session};
 use crate::driver::{Fence, Object, UploadId, UploadState};
 use crate::error::{DriverError, Reason, Result};
+use crate::moved::Moved;
 use crate::sessions::dir::Dir;
 use crate::sessions::journal::{Journal, Line, Phase};
 use crate::sessions::storage::{Record, SessionHold};
@@ -25,6 +26,7 @@ pub(super) struct Held<P> {
     pub(super) data: Option<File>,
     pub(super) journal: Journal,
     pub(super) record: Record,
+    pub(super) moved: Moved,
     /// Last, so that everything else is closed when it goes.
     pub(super) _lock: File,
 }
@@ -34,11 +36,12 @@ pub struct SpoolHold<P> {
     /// Away while a blocking task works on it; for ever, if that was broken off.
     held: Option<Box<Held<P>>>,
     record: Record,
+    moved: Moved,
 }
 
 impl<P: Publish> SpoolHold<P> {
     pub(super) fn new(held: Held<P>) -> Self {
-        Self { record: held.record.clone(), held: Some(Box::new(held)) }
+        Self { record: held.record.clone(), moved: held.moved.clone(), held: Some(Box::new(held)) }
     }
 
     async fn run<T, F>(&mut self, work: F) -> Result<T>
@@ -80,6 +83,10 @@ impl<P: Publish> SessionHold for SpoolHold<P> {
 
     async fn mark(&mut self, durable: u64, bookmark: Bytes) -> Result<()> {
         self.run(move |held| held.mark(durable, bookmark)).await
+    }
+
+    fn moved(&self) -> Moved {
+        self.moved.clone()
     }
 
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Object> {
@@ -174,7 +181,7 @@ impl<P: Publish> Held<P> {
 
     fn publish(&mut self) -> Result<Object> {
         let (id, dir, file, size) = (&self.id, &self.dir, self.data()?, self.record.durable);
-        let finished = Finished { id, dir, name: DATA, file, size };
+        let finished = Finished { id, dir, name: DATA, file, size, moved: &self.moved };
         let object = self.inner.publish.publish(&finished, &self.record.key)?;
         // From here on the file is the object; nobody may write to it.
         self.data = None;

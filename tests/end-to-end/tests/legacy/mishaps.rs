@@ -6,14 +6,14 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use longshore_driver_sdk::client::RemoteDriver;
-use longshore_driver_sdk::{Driver as _, KeyPrefix, ListQuery, Reason};
+use longshore_driver_sdk::client::{Deadlines, RemoteDriver};
+use longshore_driver_sdk::{Driver as _, KeyPrefix, ListQuery, ReadRange, Reason};
 use longshore_end_to_end::old_store::{OldStore, workers};
 use longshore_end_to_end::process;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{sleep, timeout};
 
-use crate::{Bad, PATIENCE, get, key, put, python3, says, upload};
+use crate::{Bad, PATIENCE, get, key, put, python3, read, says, upload};
 
 const UNUSABLE: &str = "the store can't be used yet";
 
@@ -87,6 +87,22 @@ async fn a_listing_goes_on_behind_what_is_being_written() {
     assert!(!writing.is_finished(), "the test is too slow");
     writing.await.expect("no panic").expect("an upload");
     assert_eq!(listed(&bad.remote, 3).await.len(), names.len() + 1);
+}
+
+/// Longer than a commit may take in silence: a private cloud of old need not be fast.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_is_waited_for_as_long_as_the_old_driver_takes_bytes() {
+    let bad = Bad::start("slow", &["config.delay=0.7", "config.calls=stream_write"]).await;
+    let deadlines = Deadlines { commit: Duration::from_secs(4), ..Deadlines::default() };
+    let remote = bad.driver.dialled_with(deadlines.clone()).await;
+    let content = Bytes::from(vec![7; 8 << 20]);
+    bad.store.turn_bad();
+    let begin = Instant::now();
+    upload(&remote, "a/b", &content).await.expect("an upload");
+    let took = begin.elapsed();
+    assert!(took > deadlines.commit, "the old driver was not slow: {took:?}");
+    bad.store.turn_good();
+    assert!(read(&remote, "a/b", ReadRange::default()).await.expect("a read") == content);
 }
 
 async fn listed(remote: &RemoteDriver, limit: usize) -> BTreeSet<String> {
