@@ -3,8 +3,8 @@
 use longshore_end_to_end::scratch;
 use longshore_end_to_end::servers::{Implementation, S3Server};
 
+use crate::hooks;
 use crate::stand::{Report, Stand, Wire};
-use crate::{hooks, processors};
 
 #[test]
 fn the_s3_driver_passes_what_it_declares_over_versitygw() {
@@ -14,9 +14,10 @@ fn the_s3_driver_passes_what_it_declares_over_versitygw() {
     assert!(skipped.iter().all(|line| line.contains("move")), "{skipped:#?}");
 }
 
+#[cfg(feature = "full")]
 #[test]
 fn the_s3_driver_passes_what_it_declares_over_swift() {
-    let _quiet = processors::without_compilers();
+    let _quiet = crate::processors::without_compilers();
     passes_what_it_declares(Implementation::Swift);
 }
 

@@ -14,6 +14,8 @@ fn over_swift_tempauth() {
     passes_what_it_declares(Flavour::SwiftTempauth);
 }
 
+/// The same Swift with other users, whose tokens the tests of the registry over it try in every run.
+#[cfg(feature = "full")]
 #[test]
 fn over_swift_keystone() {
     let _quiet = processors::without_compilers();
