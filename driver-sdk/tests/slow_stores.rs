@@ -15,9 +15,9 @@ use longshore_driver_sdk::{
 };
 
 /// What the core waits for a sign of life: longer than the SDK lets pass between two.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(4);
 /// What the store takes for each step.
-const SLOW: Duration = Duration::from_secs(5);
+const SLOW: Duration = Duration::from_secs(9);
 /// How often a store that moves takes another byte.
 const STEP: Duration = Duration::from_millis(200);
 

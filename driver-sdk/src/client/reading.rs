@@ -169,6 +169,6 @@ impl Progress {
     }
 
     pub(super) fn made(&mut self, bytes: u64) {
-        self.in_window += bytes;
+        self.in_window = self.in_window.saturating_add(bytes);
     }
 }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use longshore_driver_sdk::backend::{Listed, Listing};
 use longshore_driver_sdk::sessions::parted::Content;
-use longshore_driver_sdk::{DriverError, Reason, Result, SignRequest, SignedUrl, UploadId};
+use longshore_driver_sdk::{DriverError, Moved, Reason, Result, SignRequest, SignedUrl, UploadId};
 
 use crate::body;
 use crate::client::{self, Clients};
@@ -145,6 +145,23 @@ impl Bucket {
         failure
     }
 
+    /// The answer to a request with a body, unless that does not go on.
+    async fn going_on<T, E>(
+        &self,
+        what: &str,
+        moved: &Moved,
+        sending: impl Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Outcome<T>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        tokio::select! {
+            biased;
+            sent = sending => sent.map_err(|error| self.failure(what, &error)),
+            () = moved.stands_still(client::STILL) => Err(Failure::Other(failure::timed_out(what))),
+        }
+    }
+
     fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
@@ -239,8 +256,9 @@ impl Bucket {
             .set_server_side_encryption(self.encryption.clone())
             .set_ssekms_key_id(self.kms_key.clone())
             .set_checksum_crc32_c(sum)
-            .content_length(size.cast_signed())
-            .body(body::stream(content));
+            .content_length(size.cast_signed());
+        let moved = content.moved.clone();
+        request = request.body(body::stream(content));
         request = match guard {
             Guard::None => request,
             Guard::IfAbsent => request.if_none_match("*"),
@@ -257,8 +275,8 @@ impl Bucket {
             // Tried again, it would meet what it wrote itself.
             patience = patience.retry_config(RetryConfig::disabled());
         }
-        let sent = request.customize().disable_payload_signing().config_override(patience).send().await;
-        let answer = sent.map_err(|error| self.failure(&what, &error))?;
+        let sending = request.customize().disable_payload_signing().config_override(patience).send();
+        let answer = self.going_on(&what, &moved, sending).await?;
         Ok(Found {
             size,
             etag: etag(answer.e_tag()),
@@ -322,7 +340,7 @@ impl Bucket {
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .customize()
             // Some servers delete one after the other.
-            .config_override(client::patience(client::ASSEMBLY))
+            .config_override(client::patience_for_assembly())
             .interceptor(Md5OfBody)
             .send()
             .await;
@@ -421,11 +439,11 @@ impl Bucket {
             .upload_id(multipart)
             .part_number(number.cast_signed())
             .set_checksum_crc32_c(sum.clone())
-            .content_length(size.cast_signed())
-            .body(body::stream(content));
-        let patience = client::patience(size);
-        let sent = request.customize().disable_payload_signing().config_override(patience).send().await;
-        let answer = sent.map_err(|error| self.failure(&what, &error))?;
+            .content_length(size.cast_signed());
+        let moved = content.moved.clone();
+        let request = request.body(body::stream(content)).customize().disable_payload_signing();
+        let sending = request.config_override(client::patience(size)).send();
+        let answer = self.going_on(&what, &moved, sending).await?;
         let none = || {
             Failure::Other(DriverError::new(Reason::DriverBug, format!("{what}: the server gave no ETag")))
         };
@@ -456,7 +474,7 @@ impl Bucket {
             .upload_id(multipart)
             .multipart_upload(parts)
             .set_if_none_match((*guard == Guard::IfAbsent).then(|| "*".to_owned()));
-        let patience = client::patience(client::ASSEMBLY);
+        let patience = client::patience_for_assembly();
         let sent = request.customize().config_override(patience).send().await;
         let answer =
             sent.map_err(|error| self.failure(&format!("CompleteMultipartUpload {name}"), &error))?;

@@ -18,14 +18,14 @@ use crate::credentials::{Current, Source};
 /// One attempt at a request that carries no large body: a core waits 3 s for the whole call.
 const ATTEMPT: Duration = Duration::from_millis(2500);
 const CONNECT: Duration = Duration::from_secs(1);
-/// Larger bodies take their time.
+/// Larger bodies take their time, as long as they go on.
 const SMALL: u64 = 1024 * 1024;
-/// Bytes in a second: a server that takes fewer is as good as gone.
-const SLOWEST: u64 = 1024 * 1024;
-/// What a server may take besides, before it answers.
-const THOUGHT: Duration = Duration::from_secs(10);
-/// To assemble thousands of parts, as bytes that would take as long.
-pub(crate) const ASSEMBLY: u64 = 45 * SLOWEST;
+/// Longer than a core waits in a stream, and shorter than in a commit; some of it is what a server thinks over at the end.
+pub(crate) const STILL: Duration = Duration::from_secs(30);
+/// The SDK has to be told some end of what goes on.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// To assemble thousands of parts.
+const ASSEMBLY: Duration = Duration::from_secs(55);
 /// How often a part is sent.
 const ATTEMPTS: u32 = 3;
 const BACKOFF: Duration = Duration::from_millis(100);
@@ -49,19 +49,23 @@ pub(crate) async fn open(config: &Config) -> Result<Clients> {
     Ok(Clients { inner, public, credentials })
 }
 
-/// What a request may take that carries so many bytes, or that the server may think over; and how often it is sent.
+/// What a request may take that carries so many bytes, and how often it is sent.
 ///
 /// A small one is sent once: the core tries again where that helps, and waits no longer than this for it. A part is sent
-/// again from here: the core could not do so without the client.
+/// again from here: the core could not do so without the client. It ends when it does not go on ([`STILL`]).
 pub(crate) fn patience(bytes: u64) -> aws_sdk_s3::config::Builder {
-    let builder = aws_sdk_s3::config::Builder::new();
-    if bytes <= SMALL {
-        return builder;
-    }
-    let attempt = THOUGHT + Duration::from_secs(bytes / SLOWEST);
+    if bytes <= SMALL { aws_sdk_s3::config::Builder::new() } else { lasting(LONGEST) }
+}
+
+/// What the server may think over.
+pub(crate) fn patience_for_assembly() -> aws_sdk_s3::config::Builder {
+    lasting(ASSEMBLY)
+}
+
+fn lasting(attempt: Duration) -> aws_sdk_s3::config::Builder {
     let timeouts =
         TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(attempt).build();
-    builder
+    aws_sdk_s3::config::Builder::new()
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(BACKOFF))
 }

@@ -71,16 +71,19 @@ where
             };
             answer.classify(what)
         }
-        SdkError::TimeoutError(_) => Failure::Other(
-            DriverError::new(Reason::Timeout, format!("{what}: the S3 server did not answer in time"))
-                .with_unknown_outcome(),
-        ),
+        SdkError::TimeoutError(_) => Failure::Other(timed_out(what)),
         SdkError::ConstructionFailure(_) => Failure::Other(DriverError::new(
             Reason::BackendCredentials,
             format!("{what}: the request can't be made: {}", chain(error)),
         )),
         _ => Failure::Other(unsent(what, error).with_unknown_outcome()),
     }
+}
+
+/// No answer in time.
+pub(crate) fn timed_out(what: &str) -> DriverError {
+    DriverError::new(Reason::Timeout, format!("{what}: the S3 server did not answer in time"))
+        .with_unknown_outcome()
 }
 
 /// Classifies what a batch says of one of its keys, which has no status of its own.

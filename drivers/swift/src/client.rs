@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use longshore_driver_sdk::sessions::parted::Content;
-use longshore_driver_sdk::{DriverError, Reason, Result};
+use longshore_driver_sdk::{DriverError, Moved, Reason, Result};
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::auth::{Access, Current};
 use crate::body::{self, Sum};
@@ -17,12 +17,10 @@ use crate::failure::{self, Failure, Outcome};
 /// One attempt at a request that carries no large body: a core waits 3 s for the whole call.
 const ATTEMPT: Duration = Duration::from_millis(2500);
 const CONNECT: Duration = Duration::from_secs(1);
-/// Larger bodies take their time.
+/// Larger bodies take their time, as long as they go on.
 const SMALL: u64 = 1024 * 1024;
-/// Bytes in a second: a server that takes fewer is as good as gone.
-const SLOWEST: u64 = 1024 * 1024;
-/// What a server may take besides, before it answers.
-const THOUGHT: Duration = Duration::from_secs(10);
+/// Longer than a core waits in a stream, and shorter than in a commit; some of it is what a server thinks over at the end.
+const STILL: Duration = Duration::from_secs(30);
 /// Where Swift goes through thousands of objects before it answers.
 const ASSEMBLY: Duration = Duration::from_secs(55);
 /// How often a segment is sent.
@@ -39,8 +37,33 @@ const WORDS: usize = 4096;
 /// What a request may take, and how often it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Patience {
-    attempt: Duration,
+    attempt: Attempt,
     attempts: u32,
+}
+
+/// What one sending may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Within(Duration),
+    /// As long as bytes go on.
+    UnlessStill(Duration),
+}
+
+impl Attempt {
+    async fn is_over(self, begin: Instant, moved: &Moved) {
+        match self {
+            Self::Within(time) => sleep_until(begin + time).await,
+            Self::UnlessStill(time) => moved.stands_still(time).await,
+        }
+    }
+
+    /// Of the answer, once it comes.
+    fn deadline(self, begin: Instant) -> Instant {
+        match self {
+            Self::Within(time) => begin + time,
+            Self::UnlessStill(time) => Instant::now() + time,
+        }
+    }
 }
 
 impl Patience {
@@ -48,13 +71,13 @@ impl Patience {
     /// sent again from here: the core could not do so without the client.
     pub(crate) fn for_bytes(bytes: u64) -> Self {
         if bytes <= SMALL {
-            return Self { attempt: ATTEMPT, attempts: 1 };
+            return Self { attempt: Attempt::Within(ATTEMPT), attempts: 1 };
         }
-        Self { attempt: THOUGHT + Duration::from_secs(bytes / SLOWEST), attempts: ATTEMPTS }
+        Self { attempt: Attempt::UnlessStill(STILL), attempts: ATTEMPTS }
     }
 
     pub(crate) fn for_assembly() -> Self {
-        Self { attempt: ASSEMBLY, attempts: 1 }
+        Self { attempt: Attempt::Within(ASSEMBLY), attempts: 1 }
     }
 }
 
@@ -162,13 +185,13 @@ impl Client {
         }
     }
 
-    /// Within one deadline, once more with a new token, and once more where somebody closed an idle connection in the moment
+    /// Within its patience, once more with a new token, and once more where somebody closed an idle connection in the moment
     /// in which it was used.
     async fn attempt(&self, what: &str, request: &Request) -> Outcome<Answer> {
-        let deadline = Instant::now() + request.patience.attempt;
+        let begin = Instant::now();
         let (mut was_refused, mut was_cut) = (false, false);
         loop {
-            match self.once(what, request, deadline).await {
+            match self.once(what, request, begin).await {
                 Sent::Answered(answer) => return Ok(answer),
                 Sent::Refused(access, failure) => {
                     self.current.refused(&access);
@@ -186,7 +209,7 @@ impl Client {
         }
     }
 
-    async fn once(&self, what: &str, request: &Request, deadline: Instant) -> Sent {
+    async fn once(&self, what: &str, request: &Request, begin: Instant) -> Sent {
         let access = match self.current.provide().await {
             Ok(access) => access,
             Err(error) => return Sent::Failed(Failure::Other(error)),
@@ -203,16 +226,23 @@ impl Client {
         } else {
             sending
         };
-        let response = match timeout_at(deadline, sending.send()).await {
-            Err(_) => return Sent::Failed(Failure::Other(failure::timed_out(what))),
-            Ok(Err(error)) => {
+        let attempt = request.patience.attempt;
+        let sent = tokio::select! {
+            biased;
+            sent = sending.send() => sent,
+            () = attempt.is_over(begin, &request.content.moved) => {
+                return Sent::Failed(Failure::Other(failure::timed_out(what)));
+            }
+        };
+        let response = match sent {
+            Err(error) => {
                 let is_cut = error.is_request() && !error.is_connect() && !error.is_timeout();
                 let failure = Failure::Other(failure::unsent(what, "the Swift server", &error));
                 return if is_cut { Sent::Cut(failure) } else { Sent::Failed(failure) };
             }
-            Ok(Ok(response)) => response,
+            Ok(response) => response,
         };
-        let answer = Answer { what: what.to_owned(), response, deadline };
+        let answer = Answer { what: what.to_owned(), response, deadline: attempt.deadline(begin) };
         if answer.response.status().is_success() {
             return Sent::Answered(answer);
         }
@@ -376,11 +406,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_body_has_the_time_that_the_slowest_server_takes_for_it() {
-        assert_eq!(Patience::for_bytes(0), Patience { attempt: ATTEMPT, attempts: 1 });
+    fn a_large_body_takes_its_time_and_is_sent_again() {
+        assert_eq!(Patience::for_bytes(0), Patience { attempt: Attempt::Within(ATTEMPT), attempts: 1 });
         assert_eq!(Patience::for_bytes(SMALL), Patience::for_bytes(0));
-        let large = Patience::for_bytes(64 * SLOWEST);
-        assert_eq!(large, Patience { attempt: THOUGHT + Duration::from_secs(64), attempts: ATTEMPTS });
+        let large = Patience { attempt: Attempt::UnlessStill(STILL), attempts: ATTEMPTS };
+        assert_eq!(Patience::for_bytes(SMALL + 1), large);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_goes_on_has_all_the_time_it_takes() {
+        let (moved, begin) = (Moved::default(), Instant::now());
+        let others = moved.clone();
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                tokio::time::sleep(STILL / 2).await;
+                others.add(1);
+            }
+        });
+        Attempt::UnlessStill(STILL).is_over(begin, &moved).await;
+        assert!(begin.elapsed() >= 51 * STILL, "{:?}", begin.elapsed());
+        Attempt::Within(STILL).is_over(begin, &moved).await;
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::call::{Call, Said};
 use crate::verdict::{Failure, Verdict};
 
 /// The version that the kit speaks.
-pub const VERSION: v1::Version = v1::Version { major: 1, minor: 0 };
+pub const VERSION: v1::Version = v1::Version { major: 1, minor: 1 };
 /// Larger than what the contract allows (R6), so that a message that is too large is seen and named.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// How long a driver that was just started may take to listen.

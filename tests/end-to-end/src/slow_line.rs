@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{Client, Random, figure, sha256};
 
 const PIECE: usize = 16 * 1024;
+/// Of each connection, for the line itself: what lies there seems to have gone on.
+const BUFFER: u32 = 64 * 1024;
 /// Of a line that is slow.
 const RATE: u64 = 3 << 20;
 /// Parts of 16, 16, 32 and 32 MiB: those that are under way at once, and the last, take longer than a core waits in silence.
@@ -33,7 +35,10 @@ impl SlowLine {
     pub async fn before(server: &str) -> Self {
         let server: SocketAddr =
             server.trim_start_matches("http://").parse().expect("http://ADDRESS:PORT of the server");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(BUFFER).expect("a small buffer");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let listener = socket.listen(64).expect("a listener");
         let address = listener.local_addr().expect("its address");
         let free = Arc::new(Mutex::new(Instant::now()));
         let accepting = tokio::spawn(async move {

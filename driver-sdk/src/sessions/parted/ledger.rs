@@ -13,6 +13,7 @@ use super::record::{Part, Piece, State, UPLOADS};
 use crate::backend::blocking;
 use crate::driver::{ByteStream, UploadId};
 use crate::error::{DriverError, Reason, Result};
+use crate::moved::Moved;
 
 /// Records that are kept in memory at most, to save the reading of what this process wrote itself.
 const REMEMBERED: usize = 1024;
@@ -159,7 +160,7 @@ impl<M: Medium, P: Part> Ledger<M, P> {
         let size = own.len();
         let line = state.encode(size)?;
         let behind_line = line.len() as u64;
-        let content = Content { head: line, file: own.file, sum: None, moved: own.moved };
+        let content = Content { head: line, sum: None, ..own };
         let kept = if size <= SMALL { small(&content)? } else { None };
         self.medium.put(&format!("{}{at}", folder(id)), content, only_new).await?;
         if size > 0 {
@@ -175,7 +176,7 @@ impl<M: Medium, P: Part> Ledger<M, P> {
     ///
     /// # Errors
     /// [`Reason::ShortObject`]: they are not all there.
-    pub async fn read_piece(&self, id: &UploadId, piece: &Piece) -> Result<Vec<Bytes>> {
+    pub async fn read_piece(&self, id: &UploadId, piece: &Piece, moved: &Moved) -> Result<Vec<Bytes>> {
         if let Some(known) = self.known(id)
             && known.name == piece.record
             && let Some(own) = known.own
@@ -185,7 +186,7 @@ impl<M: Medium, P: Part> Ledger<M, P> {
         let path = format!("{}{}", folder(id), piece.record);
         let short = || DriverError::new(Reason::ShortObject, format!("record {path} is too short"));
         let body = self.medium.get(&path, piece.at, Some(piece.size)).await?.ok_or_else(short)?;
-        let pieces: Vec<Bytes> = body.try_collect().await?;
+        let pieces: Vec<Bytes> = body.inspect_ok(|piece| moved.add(piece.len() as u64)).try_collect().await?;
         if pieces.iter().map(Bytes::len).sum::<usize>() as u64 != piece.size {
             return Err(short());
         }

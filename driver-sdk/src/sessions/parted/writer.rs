@@ -91,7 +91,7 @@ pub struct Writer<L: Lane> {
     sending: VecDeque<UnderWay<L::Part>>,
     /// A mark at the end of a part that is under way, to be recorded when that has arrived.
     due: Option<(u64, Bytes)>,
-    /// What was sent of parts.
+    /// What was sent, and what was read back.
     moved: Moved,
 }
 
@@ -155,7 +155,7 @@ impl<L: Lane> Writer<L> {
         if self.buffer.is_none() {
             let mut buffer = Buffer::new(&self.desk.spool, self.base(), self.lane.with_sums(), &self.moved);
             for piece in &self.known.state.parted.pieces {
-                buffer.append(&self.desk.ledger.read_piece(&self.id, piece).await?)?;
+                buffer.append(&self.desk.ledger.read_piece(&self.id, piece, &self.moved).await?)?;
             }
             self.buffer = Some(buffer);
         }

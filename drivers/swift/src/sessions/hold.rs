@@ -100,7 +100,7 @@ impl SwiftHold {
     async fn content_of(&self, whole: &Parted<Sent>) -> Result<Content> {
         let mut all = BytesMut::new();
         for piece in &whole.pieces {
-            for bytes in self.sessions.ledger.read_piece(self.id(), piece).await? {
+            for bytes in self.sessions.ledger.read_piece(self.id(), piece, &self.writer.moved()).await? {
                 all.extend_from_slice(&bytes);
             }
         }

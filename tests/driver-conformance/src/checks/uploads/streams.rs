@@ -55,7 +55,7 @@ async fn begun(bed: &Bed, id: &str, name: &str) -> Verdict<Writer> {
     Ok(writer)
 }
 
-/// Enough that a driver whose backend is elsewhere may find something to tell.
+/// Enough that a driver whose backend is slow finds something to tell; one that is fast passes without a word.
 const TOLD: usize = 24 * 1024 * 1024;
 
 async fn no_progress_unasked(bed: &Bed) -> Verdict {
