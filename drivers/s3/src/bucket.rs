@@ -245,7 +245,7 @@ impl Bucket {
 
     async fn put_once(&self, name: &str, content: Content, guard: &Guard, more: Extra<'_>) -> Outcome<Found> {
         let what = format!("PUT {name}");
-        let size = content.len();
+        let (size, moved) = (content.len(), content.moved.clone());
         let sum = more.sum(&what, &content)?;
         let mut request = self
             .inner
@@ -256,9 +256,8 @@ impl Bucket {
             .set_server_side_encryption(self.encryption.clone())
             .set_ssekms_key_id(self.kms_key.clone())
             .set_checksum_crc32_c(sum)
-            .content_length(size.cast_signed());
-        let moved = content.moved.clone();
-        request = request.body(body::stream(content));
+            .content_length(size.cast_signed())
+            .body(body::stream(content));
         request = match guard {
             Guard::None => request,
             Guard::IfAbsent => request.if_none_match("*"),
@@ -429,7 +428,7 @@ impl Bucket {
         more: Extra<'_>,
     ) -> Outcome<Part> {
         let what = format!("UploadPart {number} of {name}");
-        let size = content.len();
+        let (size, moved) = (content.len(), content.moved.clone());
         let sum = more.sum(&what, &content)?;
         let request = self
             .inner
@@ -439,10 +438,10 @@ impl Bucket {
             .upload_id(multipart)
             .part_number(number.cast_signed())
             .set_checksum_crc32_c(sum.clone())
-            .content_length(size.cast_signed());
-        let moved = content.moved.clone();
-        let request = request.body(body::stream(content)).customize().disable_payload_signing();
-        let sending = request.config_override(client::patience(size)).send();
+            .content_length(size.cast_signed())
+            .body(body::stream(content));
+        let patience = client::patience(size);
+        let sending = request.customize().disable_payload_signing().config_override(patience).send();
         let answer = self.going_on(&what, &moved, sending).await?;
         let none = || {
             Failure::Other(DriverError::new(Reason::DriverBug, format!("{what}: the server gave no ETag")))
