@@ -19,8 +19,9 @@ use crate::server;
 
 /// Calls under way may finish for this long after a signal.
 const GRACE: Duration = Duration::from_secs(10);
-/// Threads for blocking file work: enough to keep a disk busy, few enough that their stacks and heaps stay small.
-const BLOCKING_THREADS: usize = 16;
+/// Threads for work that blocks, at most. They are made when they are needed: each upload needs one while its disk takes
+/// nothing, and if there is none left, the driver says nothing to the core any more.
+const BLOCKING_THREADS: usize = 128;
 /// How often a driver that is not ready is looked at.
 const READY_EVERY: Duration = Duration::from_millis(100);
 /// How often idle sessions are looked for.
@@ -33,20 +34,12 @@ pub struct About {
     pub version: &'static str,
     /// One line for each setting.
     pub settings: &'static str,
-    /// How many threads there are for blocking file work.
-    blocking_threads: usize,
 }
 
 impl About {
     /// A driver of this name and version, and its settings, a line for each.
     pub const fn new(name: &'static str, version: &'static str, settings: &'static str) -> Self {
-        Self { name, version, settings, blocking_threads: BLOCKING_THREADS }
-    }
-
-    /// For a driver that blocks such a thread for as long as a commit takes: as many as there may be commits, and some more.
-    #[must_use]
-    pub const fn with_blocking_threads(self, blocking_threads: usize) -> Self {
-        Self { blocking_threads, ..self }
+        Self { name, version, settings }
     }
 }
 
@@ -85,7 +78,7 @@ where
     start_tracing(arguments.log_json);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(about.blocking_threads)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build();
     let outcome = runtime.map_err(StartError::Runtime).and_then(|runtime| {
         let outcome = runtime.block_on(start(about, arguments, open));

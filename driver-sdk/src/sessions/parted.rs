@@ -7,14 +7,15 @@
 //! was shut out and does not know it yet writes under names that nobody reads, and nothing of it is ever part of a commit
 //! (contract clause U20).
 //!
-//! Reading order: [`record`], [`schedule`] (how large parts are), [`content`] and [`buffer`] (bytes on their way), [`ledger`]
-//! (where records are), [`writer`] (how bytes become parts, and when a record is written).
+//! Reading order: [`record`], [`schedule`] (how large parts are), [`spooled`], [`content`] and [`buffer`] (bytes on their way),
+//! [`ledger`] (where records are), [`writer`] (how bytes become parts, and when a record is written).
 
 pub mod buffer;
 pub mod content;
 pub mod ledger;
 pub mod record;
 pub mod schedule;
+pub mod spooled;
 pub mod writer;
 
 pub use buffer::Buffer;
@@ -25,4 +26,5 @@ pub use record::{
     with_number,
 };
 pub use schedule::{LAZY_MARK, MARK_EVERY, Schedule};
+pub use spooled::Spooled;
 pub use writer::{Desk, Lane, Writer};

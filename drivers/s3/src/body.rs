@@ -33,8 +33,10 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let bytes: Vec<u8> = (0..300_000).map(|at| at as u8).collect();
         file.write_all(&bytes).unwrap();
-        let content =
-            Content { head: Bytes::from_static(b"head"), ..Content::of_file(&Arc::new(file), 10..290_000) };
+        let content = Content {
+            head: Bytes::from_static(b"head"),
+            ..Content::of_file(&Arc::new(file.into()), 10..290_000)
+        };
         let expected = [b"head", &bytes[10..290_000]].concat();
         assert_eq!(md5(&content).unwrap(), <[u8; 16]>::from(Md5::digest(&expected)));
         let body = stream(content).into_inner();

@@ -1,13 +1,12 @@
 //! What was received and not sent yet: a file without a name, so that neither the size of a part nor the number of uploads
 //! counts in memory. Owns the sums of what it holds, taken as bytes come: a part is not read once more for its own.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::content::{self, Content};
 use super::schedule::MARK_EVERY;
+use super::spooled::Spooled;
 use crate::backend::blocking;
 use crate::error::{DriverError, Result};
 use crate::moved::Moved;
@@ -16,9 +15,9 @@ use bytes::Bytes;
 /// The bytes of one session that no part has yet.
 pub struct Buffer {
     directory: PathBuf,
-    file: Option<Arc<File>>,
+    file: Option<Arc<Spooled>>,
     /// Of parts that were sent: to write over what a file system has room for already is cheaper than to make it again.
-    spare: Vec<File>,
+    spare: Vec<Spooled>,
     /// The session's offset at which the file begins.
     base: u64,
     length: u64,
@@ -109,15 +108,13 @@ impl Buffer {
         }
     }
 
-    fn file(&mut self) -> Result<Arc<File>> {
+    fn file(&mut self) -> Result<Arc<Spooled>> {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
         }
         let file = match self.spare.pop() {
             Some(file) => file,
-            None => {
-                blocking(|| tempfile::tempfile_in(&self.directory)).map_err(|error| self.failed(error))?
-            }
+            None => blocking(|| Spooled::new_in(&self.directory)).map_err(|error| self.failed(error))?,
         };
         Ok(Arc::clone(self.file.insert(Arc::new(file))))
     }

@@ -1,9 +1,7 @@
 //! What is sent: bytes in memory, or a range of a file. A file is read anew each time it is sent, so no part lies in memory
 //! as a whole.
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::spooled::Spooled;
 use crate::backend::{PIECE, blocking};
 use crate::moved::Moved;
 
@@ -18,7 +17,7 @@ use crate::moved::Moved;
 #[derive(Debug, Clone, Default)]
 pub struct Content {
     pub head: Bytes,
-    pub file: Option<(Arc<File>, Range<u64>)>,
+    pub file: Option<(Arc<Spooled>, Range<u64>)>,
     /// CRC32C of all of it, if somebody took it already.
     pub sum: Option<u32>,
     /// Where is counted what of it was sent.
@@ -26,7 +25,7 @@ pub struct Content {
 }
 
 impl Content {
-    pub fn of_file(file: &Arc<File>, range: Range<u64>) -> Self {
+    pub fn of_file(file: &Arc<Spooled>, range: Range<u64>) -> Self {
         Self { file: Some((Arc::clone(file), range)), ..Self::default() }
     }
 
@@ -84,7 +83,7 @@ impl From<Bytes> for Content {
 #[derive(Debug)]
 pub struct Sending {
     head: Bytes,
-    file: Option<(Arc<File>, Range<u64>)>,
+    file: Option<(Arc<Spooled>, Range<u64>)>,
     moved: Moved,
 }
 
@@ -123,7 +122,7 @@ impl http_body::Body for Sending {
 }
 
 /// The next piece of a file, not past `end`.
-pub(super) fn read(file: &File, at: u64, end: u64) -> std::io::Result<Bytes> {
+pub(super) fn read(file: &Spooled, at: u64, end: u64) -> std::io::Result<Bytes> {
     let length = (end - at).min(PIECE as u64) as usize;
     let mut piece = vec![0; length];
     file.read_exact_at(&mut piece, at)?;
@@ -154,7 +153,7 @@ pub(super) mod tests {
         file.write_all(&all).unwrap();
         let content = Content {
             head: Bytes::from_static(b"head"),
-            file: Some((Arc::new(file), 10..PIECE as u64 + 500)),
+            file: Some((Arc::new(Spooled::from(file)), 10..PIECE as u64 + 500)),
             ..Content::default()
         };
         let expected = [b"head", &all[10..PIECE + 500]].concat();
