@@ -1,4 +1,5 @@
-//! A driver whose store takes its time: the core waits as long as bytes go on, and no longer (contract clauses D2, U22).
+//! A driver whose store takes its time: the core waits as long as bytes go on, longer than that for a store that has
+//! them and thinks it over, and no longer (contract clauses D2, U22).
 #![expect(clippy::unwrap_used, reason = "all of it is a test; clippy takes only #[test] functions for that")]
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use longshore_driver_sdk::{
 const PATIENCE: Duration = Duration::from_secs(4);
 /// What the store takes for each step.
 const SLOW: Duration = Duration::from_secs(9);
+/// What the core waits for a store that stands still, where that is longer.
+const LONG: Duration = Duration::from_secs(30);
 /// How often a store that moves takes another byte.
 const STEP: Duration = Duration::from_millis(200);
 
@@ -124,13 +127,13 @@ impl Uploads for SlowStore {
     }
 }
 
-/// An upload through a core, whose end is the outcome.
-async fn pushed(slow: Call, moves: bool) -> Result<Upload> {
+/// An upload through a core that waits for so long for a store that stands still. Its end is the outcome.
+async fn pushed(slow: Call, moves: bool, patience: Duration) -> Result<Upload> {
     let listener = Listener::bind(&"tcp://127.0.0.1:0".parse().unwrap(), TrustedPeer::default()).unwrap();
     let endpoint: Endpoint = listener.endpoint().unwrap();
     let store: Arc<dyn Driver> = Arc::new(SlowStore { store: MemoryDriver::default(), slow, moves });
     let server = tokio::spawn(server::serve(store, listener, std::future::pending::<()>(), Duration::ZERO));
-    let deadlines = Deadlines { stall: PATIENCE, commit: PATIENCE, ..Deadlines::default() };
+    let deadlines = Deadlines { stall: PATIENCE, commit: patience, ..Deadlines::default() };
     let driver = RemoteDriver::new(Remote {
         endpoint,
         trusted: TrustedPeer::default(),
@@ -161,20 +164,32 @@ async fn push(driver: &RemoteDriver) -> Result<Upload> {
     stream.commit(piece.len() as u64, Bytes::from_static(b"end")).await
 }
 
+/// Each call, over a store that takes its time in it.
+async fn each(moves: bool, patience: Duration) -> [Result<Upload>; 3] {
+    let pushed = |slow| pushed(slow, moves, patience);
+    tokio::join!(pushed(Call::Write), pushed(Call::Flush), pushed(Call::Commit)).into()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_takes_bytes_slowly_is_waited_for() {
-    let (write, flush, commit) =
-        tokio::join!(pushed(Call::Write, true), pushed(Call::Flush, true), pushed(Call::Commit, true));
-    for outcome in [write, flush, commit] {
+    for outcome in each(true, PATIENCE).await {
+        assert_eq!(outcome.unwrap().durable, 256 * 1024);
+    }
+}
+
+/// As one does that syncs what it was given, before it answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_thinks_over_what_it_took_is_waited_for() {
+    for outcome in each(false, LONG).await {
         assert_eq!(outcome.unwrap().durable, 256 * 1024);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_takes_nothing_is_given_up() {
-    let (write, flush, commit) =
-        tokio::join!(pushed(Call::Write, false), pushed(Call::Flush, false), pushed(Call::Commit, false));
-    for outcome in [write, flush, commit] {
-        assert_eq!(outcome.unwrap_err().reason(), Reason::Timeout);
+async fn a_store_that_stands_still_is_given_up() {
+    for outcome in each(false, PATIENCE).await {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.reason(), Reason::Timeout);
+        assert!(error.message().contains("backend"), "{error}");
     }
 }

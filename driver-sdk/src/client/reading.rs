@@ -22,7 +22,7 @@ use crate::wire;
 
 /// Slower than this over the window counts as no progress.
 const MIN_RATE: u64 = 1024;
-const RATE_WINDOW: Duration = Duration::from_secs(30);
+pub(super) const RATE_WINDOW: Duration = Duration::from_secs(30);
 
 pub(super) async fn open(
     supervised: &Arc<Supervised>,
@@ -60,7 +60,8 @@ pub(super) async fn open(
         link,
         offset: range.offset,
         left,
-        progress: Progress::new(deadlines.stall),
+        stall: deadlines.stall,
+        progress: Progress::new(RATE_WINDOW),
     };
     if !data.is_empty() {
         pieces.check(&first, &data)?;
@@ -88,6 +89,7 @@ struct Pieces {
     link: Arc<Link>,
     offset: u64,
     left: u64,
+    stall: Duration,
     progress: Progress,
 }
 
@@ -98,7 +100,7 @@ impl Pieces {
                 return Ok(Some(part));
             }
             let next = async { next(&mut self.messages).await.map_err(|status| wire::from_status(&status)) };
-            let outcome = self.progress.within(next).await;
+            let outcome = self.progress.during(retry::within(self.stall, next)).await;
             self.supervised.note(&self.link, &outcome);
             match outcome? {
                 None if self.left == 0 => return Ok(None),
@@ -141,28 +143,30 @@ impl Pieces {
 
 /// Tells a stream that crawls from one that stands.
 pub(super) struct Progress {
-    stall: Duration,
+    window: Duration,
     waited: Duration,
     in_window: u64,
 }
 
 impl Progress {
-    pub(super) fn new(stall: Duration) -> Self {
-        Self { stall, waited: Duration::ZERO, in_window: 0 }
+    pub(super) fn new(window: Duration) -> Self {
+        Self { window, waited: Duration::ZERO, in_window: 0 }
     }
 
-    /// Bounds one wait on the other side. Time that nobody waits, because the client is slow, does not count.
-    pub(super) async fn within<T>(&mut self, call: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Counts one wait on the other side. Time that nobody waits, because the client is slow, does not count.
+    pub(super) async fn during<T>(&mut self, wait: impl Future<Output = Result<T>>) -> Result<T> {
         let began = Instant::now();
-        let outcome = retry::within(self.stall, call).await;
+        let outcome = wait.await;
         self.waited += began.elapsed();
-        if self.waited < RATE_WINDOW || outcome.is_err() {
+        if self.waited < self.window || outcome.is_err() {
             return outcome;
         }
-        let crawls = self.in_window < MIN_RATE * RATE_WINDOW.as_secs();
+        let crawls = self.in_window < MIN_RATE * self.window.as_secs();
         (self.waited, self.in_window) = (Duration::ZERO, 0);
         if crawls {
-            let message = "a stream moved less than 1 KiB for each second of 30 that it was waited for";
+            let seconds = self.window.as_secs();
+            let message =
+                format!("a stream moved less than 1 KiB for each second of {seconds} that it was waited for");
             return Err(DriverError::new(Reason::Timeout, message).with_unknown_outcome());
         }
         outcome

@@ -25,21 +25,18 @@ pub(super) enum Repeat {
 
 /// Bounds one attempt.
 pub(super) async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
-    until(Instant::now() + deadline, deadline, call).await
+    tokio::time::timeout(deadline, call).await.unwrap_or_else(|_| Err(late(deadline)))
 }
 
-/// Bounds a wait that is one of several within `deadline`.
-pub(super) async fn until<T>(
-    end: Instant,
-    deadline: Duration,
-    call: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    tokio::time::timeout_at(end, call).await.unwrap_or_else(|_| {
-        let message = format!("the driver did not answer within {} s", deadline.as_secs_f32());
-        Err(DriverError::new(Reason::Timeout, message)
-            .with_unknown_outcome()
-            .with_retry_after(Some(Duration::from_secs(2))))
-    })
+/// Nothing was heard of the driver for so long.
+pub(super) fn late(deadline: Duration) -> DriverError {
+    timed_out(format!("the driver did not answer within {} s", deadline.as_secs_f32()))
+}
+
+pub(super) fn timed_out(message: String) -> DriverError {
+    DriverError::new(Reason::Timeout, message)
+        .with_unknown_outcome()
+        .with_retry_after(Some(Duration::from_secs(2)))
 }
 
 /// Calls until it succeeds, must not be repeated, or the time is up.

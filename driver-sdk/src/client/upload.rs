@@ -1,7 +1,8 @@
-//! A write stream, as the core sees it. At most two pieces wait in the core; a driver that takes nothing for the stall
-//! deadline fails the stream, and the session stays at its last mark.
+//! A write stream, as the core sees it. At most two pieces wait in the core; a driver that neither takes nor says anything
+//! for the stall deadline fails the stream, and the session stays at its last mark.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::link::Link;
-use super::reading::Progress;
+use super::reading::{Progress, RATE_WINDOW};
 use super::retry::{self, Repeat};
 use super::supervisor::Supervised;
 use super::{Deadlines, answers};
@@ -75,7 +76,7 @@ pub(super) async fn open(
         max_chunk: link.description.limits.max_chunk as usize,
         link,
         deadlines: deadlines.clone(),
-        progress: Progress::new(deadlines.stall),
+        progress: Progress::new(deadlines.commit.max(RATE_WINDOW)),
         received: upload.durable,
         durable: upload.durable,
         moved: 0,
@@ -105,6 +106,7 @@ impl RemoteUpload {
     /// Hands a message over, and takes in what the driver says meanwhile: an error may be the reason why it takes nothing.
     async fn send(&mut self, msg: Msg) -> Result<()> {
         let mut message = Some(pieces::frame_write(v1::WriteStreamRequest { msg: Some(msg) }));
+        let mut wait = Wait::begin(self.deadlines.stall, self.deadlines.commit);
         while message.is_some() {
             let sending = async {
                 tokio::select! {
@@ -119,18 +121,18 @@ impl RemoteUpload {
                     }
                 }
             };
-            let outcome = self.progress.within(sending).await;
+            let outcome = self.progress.during(wait.within(sending)).await;
             let outcome = outcome.and_then(|answer| answer.map_or(Ok(None), |answer| take(answer).map(Some)));
             self.supervised.note(&self.link, &outcome);
             if let Some(answer) = outcome? {
-                self.note(&answer)?;
+                self.note(&answer, &mut wait)?;
             }
         }
         Ok(())
     }
 
-    /// Takes in what is no answer to a commit, and says whether anything went on (contract clauses U9 and U22).
-    fn note(&mut self, answer: &Answer) -> Result<bool> {
+    /// Takes in what is no answer to a commit. An ack that makes nothing durable says nothing (contract clauses U9, U22).
+    fn note(&mut self, answer: &Answer, wait: &mut Wait) -> Result<()> {
         match answer {
             Answer::Ack(ack) if ack.durable > self.received || ack.durable < self.durable => {
                 let message = format!(
@@ -140,24 +142,72 @@ impl RemoteUpload {
                 Err(wire::bad_answer(&message))
             }
             Answer::Ack(ack) => {
-                let has_more = ack.durable > self.durable;
+                if ack.durable > self.durable {
+                    wait.went_on();
+                }
                 self.durable = ack.durable;
-                Ok(has_more)
+                Ok(())
             }
             Answer::Progress(progress) => {
-                let more = progress.moved.saturating_sub(self.moved);
-                self.moved += more;
-                self.progress.made(more);
-                Ok(more > 0)
+                wait.heard();
+                if progress.moved > self.moved {
+                    wait.went_on();
+                    self.progress.made(progress.moved - self.moved);
+                    self.moved = progress.moved;
+                }
+                Ok(())
             }
-            Answer::Committed(_) => {
-                Err(DriverError::new(Reason::DriverBug, "a commit that nobody asked for"))
-            }
+            Answer::Committed(_) => Err(unasked()),
         }
     }
 
-    async fn next(&mut self) -> Result<Answer> {
-        take(next(&mut self.answers).await)
+    /// The next answer to what was sent.
+    async fn next(&mut self, wait: &mut Wait) -> Result<Answer> {
+        let answer = wait.within(async { take(next(&mut self.answers).await) }).await;
+        self.supervised.note(&self.link, &answer);
+        let answer = answer?;
+        if !matches!(answer, Answer::Committed(_)) {
+            self.note(&answer, wait)?;
+        }
+        Ok(answer)
+    }
+}
+
+/// One wait for the driver, and for the backend behind it (contract clause D2).
+struct Wait {
+    /// Between two signs of life.
+    word: Duration,
+    /// While there are signs of life, and nothing goes on.
+    backend: Duration,
+    heard: Instant,
+    went_on: Instant,
+}
+
+impl Wait {
+    fn begin(word: Duration, backend: Duration) -> Self {
+        let now = Instant::now();
+        Self { word, backend, heard: now, went_on: now }
+    }
+
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    fn went_on(&mut self) {
+        self.heard();
+        self.went_on = self.heard;
+    }
+
+    async fn within<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let (silent, still) = (self.heard + self.word, self.went_on + self.backend);
+        tokio::time::timeout_at(silent.min(still), call).await.unwrap_or_else(|_| {
+            Err(if silent <= still { retry::late(self.word) } else { self.stands_still() })
+        })
+    }
+
+    fn stands_still(&self) -> DriverError {
+        let seconds = self.backend.as_secs_f32();
+        retry::timed_out(format!("the driver's backend took nothing and answered nothing for {seconds} s"))
     }
 }
 
@@ -184,6 +234,10 @@ fn take(answer: std::result::Result<Option<v1::WriteStreamResponse>, Status>) ->
     }
 }
 
+fn unasked() -> DriverError {
+    DriverError::new(Reason::DriverBug, "a commit that nobody asked for")
+}
+
 fn broken() -> DriverError {
     DriverError::new(Reason::BackendUnavailable, "the driver ended the write stream").with_unknown_outcome()
 }
@@ -204,40 +258,29 @@ impl UploadStream for RemoteUpload {
 
     async fn mark(&mut self, bookmark: Bytes, flush: bool) -> Result<Ack> {
         self.send(Msg::Mark(v1::WriteMark { offset: self.received, bookmark, flush })).await?;
+        let mut wait = Wait::begin(self.deadlines.stall, self.deadlines.commit);
         let mut acknowledged = false;
-        let mut end = Instant::now() + self.deadlines.stall;
         while flush && !(acknowledged && self.durable >= self.received) {
-            let answer = retry::until(end, self.deadlines.stall, self.next()).await;
-            self.supervised.note(&self.link, &answer);
-            let answer = answer?;
-            if self.note(&answer)? {
-                end = Instant::now() + self.deadlines.stall;
+            match self.next(&mut wait).await? {
+                Answer::Ack(_) => acknowledged = true,
+                Answer::Progress(_) => {}
+                Answer::Committed(_) => return Err(unasked()),
             }
-            acknowledged |= matches!(answer, Answer::Ack(_));
         }
         Ok(Ack { received: self.received, durable: self.durable })
     }
 
     async fn commit(&mut self, size: u64, bookmark: Bytes) -> Result<Upload> {
         self.send(Msg::Commit(v1::WriteCommit { size, bookmark })).await?;
-        let mut end = Instant::now() + self.deadlines.commit;
+        let mut wait = Wait::begin(self.deadlines.commit, self.deadlines.commit);
         loop {
-            let answer = retry::until(end, self.deadlines.commit, self.next()).await;
-            self.supervised.note(&self.link, &answer);
-            match answer? {
-                Answer::Committed(upload) => {
-                    let upload = answers::upload(&self.id, Some(*upload))?;
-                    return if upload.state == UploadState::Committed && upload.durable == size {
-                        Ok(upload)
-                    } else {
-                        Err(DriverError::new(Reason::DriverBug, "a commit was answered with another size"))
-                    };
-                }
-                other => {
-                    if self.note(&other)? {
-                        end = Instant::now() + self.deadlines.commit;
-                    }
-                }
+            if let Answer::Committed(upload) = self.next(&mut wait).await? {
+                let upload = answers::upload(&self.id, Some(*upload))?;
+                return if upload.state == UploadState::Committed && upload.durable == size {
+                    Ok(upload)
+                } else {
+                    Err(DriverError::new(Reason::DriverBug, "a commit was answered with another size"))
+                };
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::streams::Incoming;
 use crate::streams::pieces::{self, Framed};
 use crate::wire;
 
-/// How often the core is told that bytes go on to the store (contract clause U22).
+/// How often a core that waits is told how many bytes went on to the store (contract clause U22).
 const REPORT: Duration = Duration::from_secs(1);
 
 type Answers = mpsc::Sender<std::result::Result<Framed, Status>>;
@@ -37,7 +37,7 @@ impl WriteSession {
         let takes_progress = open.progress;
         let (upload, mut writer) = self.service.driver.open_upload(self.service.open(open)?).await?;
         let moved = takes_progress.then(|| writer.moved());
-        let mut signs = SignsOfLife { moved, told: 0, answers: self.answers.clone() };
+        let signs = SignsOfLife { moved, answers: self.answers.clone() };
         let mut position = Position { received: upload.durable, durable: upload.durable };
         self.say(v1::write_stream_response::Msg::Opened(wire::upload_out(upload))).await;
         let mut evicted = writer.evicted();
@@ -86,16 +86,15 @@ fn framed(msg: v1::write_stream_response::Msg) -> std::result::Result<Framed, St
     Ok(pieces::frame(&v1::WriteStreamResponse { msg: Some(msg) }))
 }
 
-/// Tells the core that waits that the store takes bytes.
+/// Tells the core that waits how much the store took, and that it is the store that is waited for.
 struct SignsOfLife {
     /// `None`: the core does not take them.
     moved: Option<Moved>,
-    told: u64,
     answers: Answers,
 }
 
 impl SignsOfLife {
-    async fn during<T>(&mut self, call: impl Future<Output = T>) -> T {
+    async fn during<T>(&self, call: impl Future<Output = T>) -> T {
         tokio::pin!(call);
         loop {
             tokio::select! {
@@ -107,16 +106,12 @@ impl SignsOfLife {
     }
 
     /// Waits for nobody: a core that has not read the last one is told the next time.
-    fn tell(&mut self) {
-        if self.answers.capacity() < self.answers.max_capacity() {
-            return;
-        }
-        let Some(moved) = self.moved.as_ref().map(Moved::total).filter(|moved| *moved > self.told) else {
-            return;
-        };
-        let progress = v1::write_stream_response::Msg::Progress(v1::WriteProgress { moved });
-        if self.answers.try_send(framed(progress)).is_ok() {
-            self.told = moved;
+    fn tell(&self) {
+        let Some(moved) = &self.moved else { return };
+        if self.answers.capacity() == self.answers.max_capacity() {
+            let moved = moved.total();
+            let progress = v1::write_stream_response::Msg::Progress(v1::WriteProgress { moved });
+            let _ = self.answers.try_send(framed(progress));
         }
     }
 }

@@ -204,10 +204,10 @@ impl Writer {
         }
     }
 
-    /// Only to those who asked, and each with more than the one before (contract clause U22).
+    /// Only to those who asked, and none with less than the one before (contract clause U22).
     fn note(&mut self, progress: &v1::WriteProgress) -> Call<()> {
         match self.moved {
-            Some(before) if progress.moved > before => {
+            Some(before) if progress.moved >= before => {
                 self.moved = Some(progress.moved);
                 Ok(())
             }

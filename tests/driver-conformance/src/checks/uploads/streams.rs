@@ -41,7 +41,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     check!("stream.offset-mismatch-keeps-the-session", ["U6", "U11"], [], offset_mismatch_keeps_the_session),
     check!("stream.no-progress-unasked", ["U22"], [], no_progress_unasked),
-    check!("stream.progress-grows", ["U22"], [], progress_grows),
+    check!("stream.progress-never-shrinks", ["U22"], [], progress_never_shrinks),
 ];
 
 /// How long a driver may take to see that a connection is gone.
@@ -62,7 +62,7 @@ async fn no_progress_unasked(bed: &Bed) -> Verdict {
     written_and_committed(bed, false).await
 }
 
-async fn progress_grows(bed: &Bed) -> Verdict {
+async fn progress_never_shrinks(bed: &Bed) -> Verdict {
     written_and_committed(bed, true).await
 }
 
