@@ -245,7 +245,8 @@ impl Bucket {
 
     async fn put_once(&self, name: &str, content: Content, guard: &Guard, more: Extra<'_>) -> Outcome<Found> {
         let what = format!("PUT {name}");
-        let (size, moved) = (content.len(), content.moved.clone());
+        let (size, moved) = (content.len(), content.moved.clone().unwrap_or_default());
+        let mut patience = client::patience(&content);
         let sum = more.sum(&what, &content)?;
         let mut request = self
             .inner
@@ -269,7 +270,6 @@ impl Bucket {
         if let Some(bookmark) = more.bookmark {
             request = request.metadata(BOOKMARK, BASE64.encode(bookmark));
         }
-        let mut patience = client::patience(size);
         if *guard != Guard::None {
             // Tried again, it would meet what it wrote itself.
             patience = patience.retry_config(RetryConfig::disabled());
@@ -428,7 +428,8 @@ impl Bucket {
         more: Extra<'_>,
     ) -> Outcome<Part> {
         let what = format!("UploadPart {number} of {name}");
-        let (size, moved) = (content.len(), content.moved.clone());
+        let (size, moved) = (content.len(), content.moved.clone().unwrap_or_default());
+        let patience = client::patience(&content);
         let sum = more.sum(&what, &content)?;
         let request = self
             .inner
@@ -440,7 +441,6 @@ impl Bucket {
             .set_checksum_crc32_c(sum.clone())
             .content_length(size.cast_signed())
             .body(body::stream(content));
-        let patience = client::patience(size);
         let sending = request.customize().disable_payload_signing().config_override(patience).send();
         let answer = self.going_on(&what, &moved, sending).await?;
         let none = || {

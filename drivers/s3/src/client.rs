@@ -10,6 +10,7 @@ use aws_sdk_s3::config::{
     IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
 };
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use longshore_driver_sdk::sessions::parted::Content;
 use longshore_driver_sdk::{DriverError, Reason, Result};
 
 use crate::config::Config;
@@ -49,12 +50,13 @@ pub(crate) async fn open(config: &Config) -> Result<Clients> {
     Ok(Clients { inner, public, credentials })
 }
 
-/// What a request may take that carries so many bytes, and how often it is sent.
+/// What a request may take that carries this, and how often it is sent.
 ///
-/// A small one is sent once: the core tries again where that helps, and waits no longer than this for it. A part is sent
-/// again from here: the core could not do so without the client. It ends when it does not go on ([`STILL`]).
-pub(crate) fn patience(bytes: u64) -> aws_sdk_s3::config::Builder {
-    if bytes <= SMALL { aws_sdk_s3::config::Builder::new() } else { lasting(LONGEST) }
+/// A small one is sent once: the core tries again where that helps, and waits no longer than this for it. What is of a
+/// stream is sent again from here: the core could not do so without the client. It ends when it does not go on ([`STILL`]).
+pub(crate) fn patience(content: &Content) -> aws_sdk_s3::config::Builder {
+    let is_brief = content.moved.is_none() && content.len() <= SMALL;
+    if is_brief { aws_sdk_s3::config::Builder::new() } else { lasting(LONGEST) }
 }
 
 /// What the server may think over.

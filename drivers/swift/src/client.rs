@@ -66,12 +66,18 @@ impl Attempt {
     }
 }
 
+impl Default for Patience {
+    fn default() -> Self {
+        Self { attempt: Attempt::Within(ATTEMPT), attempts: 1 }
+    }
+}
+
 impl Patience {
-    /// A small one is sent once: the core tries again where that helps, and waits no longer than this for it. A segment is
-    /// sent again from here: the core could not do so without the client.
-    pub(crate) fn for_bytes(bytes: u64) -> Self {
-        if bytes <= SMALL {
-            return Self { attempt: Attempt::Within(ATTEMPT), attempts: 1 };
+    /// A small one is sent once: the core tries again where that helps, and waits no longer than this for it. What is of a
+    /// stream is sent again from here: the core could not do so without the client.
+    fn for_content(content: &Content) -> Self {
+        if content.moved.is_none() && content.len() <= SMALL {
+            return Self::default();
         }
         Self { attempt: Attempt::UnlessStill(STILL), attempts: ATTEMPTS }
     }
@@ -104,7 +110,7 @@ impl Request {
             headers: HeaderMap::new(),
             content: Content::default(),
             sum: None,
-            patience: Patience::for_bytes(0),
+            patience: Patience::default(),
         }
     }
 
@@ -121,7 +127,7 @@ impl Request {
 
     /// And as much time as it takes.
     pub(crate) fn content(mut self, content: Content) -> Self {
-        self.patience = Patience::for_bytes(content.len());
+        self.patience = Patience::for_content(&content);
         self.content = content;
         self
     }
@@ -227,10 +233,11 @@ impl Client {
             sending
         };
         let attempt = request.patience.attempt;
+        let moved = request.content.moved.clone().unwrap_or_default();
         let sent = tokio::select! {
             biased;
             sent = sending.send() => sent,
-            () = attempt.is_over(begin, &request.content.moved) => {
+            () = attempt.is_over(begin, &moved) => {
                 return Sent::Failed(Failure::Other(failure::timed_out(what)));
             }
         };
@@ -406,11 +413,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_body_takes_its_time_and_is_sent_again() {
-        assert_eq!(Patience::for_bytes(0), Patience { attempt: Attempt::Within(ATTEMPT), attempts: 1 });
-        assert_eq!(Patience::for_bytes(SMALL), Patience::for_bytes(0));
-        let large = Patience { attempt: Attempt::UnlessStill(STILL), attempts: ATTEMPTS };
-        assert_eq!(Patience::for_bytes(SMALL + 1), large);
+    fn a_large_body_and_what_is_of_a_stream_take_their_time_and_are_sent_again() {
+        let bytes = |length: u64| Content::from(Bytes::from(vec![0; length as usize]));
+        let brief = Patience { attempt: Attempt::Within(ATTEMPT), attempts: 1 };
+        assert_eq!(Patience::for_content(&bytes(0)), brief);
+        assert_eq!(Patience::for_content(&bytes(SMALL)), brief);
+        let lasting = Patience { attempt: Attempt::UnlessStill(STILL), attempts: ATTEMPTS };
+        assert_eq!(Patience::for_content(&bytes(SMALL + 1)), lasting);
+        assert_eq!(Patience::for_content(&bytes(0).counted(&Moved::default())), lasting);
     }
 
     #[tokio::test(start_paused = true)]

@@ -62,14 +62,14 @@ impl Buffer {
 
     /// The bytes from one offset to another.
     pub fn content(&self, from: u64, to: u64) -> Content {
-        match &self.file {
+        let content = match &self.file {
             Some(file) if from < to => Content {
                 sum: self.sum(from, to),
-                moved: self.moved.clone(),
                 ..Content::of_file(file, from - self.base..to - self.base)
             },
             _ => Content::default(),
-        }
+        };
+        content.counted(&self.moved)
     }
 
     /// The sum of these bytes, if it is known without a look at them.

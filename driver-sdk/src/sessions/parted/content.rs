@@ -20,8 +20,8 @@ pub struct Content {
     pub file: Option<(Arc<Spooled>, Range<u64>)>,
     /// CRC32C of all of it, if somebody took it already.
     pub sum: Option<u32>,
-    /// Where is counted what of it was sent.
-    pub moved: Moved,
+    /// Where is counted what of it was sent. `None`: it is of a call that has a deadline, and not of a stream that waits.
+    pub moved: Option<Moved>,
 }
 
 impl Content {
@@ -36,6 +36,12 @@ impl Content {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// For a stream that waits as long as the store has it (contract clause U22).
+    #[must_use]
+    pub fn counted(self, moved: &Moved) -> Self {
+        Self { moved: Some(moved.clone()), ..self }
     }
 
     /// CRC32C of all of it (RFC 3720 B.4).
@@ -69,7 +75,8 @@ impl Content {
 
     /// The body of one request.
     pub fn sending(&self) -> Sending {
-        Sending { head: self.head.clone(), file: self.file.clone(), moved: self.moved.clone() }
+        let moved = self.moved.clone().unwrap_or_default();
+        Sending { head: self.head.clone(), file: self.file.clone(), moved }
     }
 }
 
@@ -156,13 +163,15 @@ pub(super) mod tests {
             file: Some((Arc::new(Spooled::from(file)), 10..PIECE as u64 + 500)),
             ..Content::default()
         };
+        let moved = Moved::default();
+        let content = content.counted(&moved);
         let expected = [b"head", &all[10..PIECE + 500]].concat();
         assert_eq!(content.len(), expected.len() as u64);
         assert_eq!(content.crc32c().unwrap(), crc32c::crc32c(&expected));
         for sendings in 1..=2 {
             assert_eq!(content.sending().size_hint().exact(), Some(expected.len() as u64));
             assert_eq!(bytes(&content).await, expected);
-            assert_eq!(content.moved.total(), sendings * expected.len() as u64);
+            assert_eq!(moved.total(), sendings * expected.len() as u64);
         }
     }
 }

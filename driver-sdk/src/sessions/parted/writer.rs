@@ -164,6 +164,11 @@ impl<L: Lane> Writer<L> {
             .ok_or_else(|| DriverError::new(Reason::DriverBug, "a buffer that was made is gone"))
     }
 
+    /// The own bytes of a record that has none, in a stream.
+    pub fn nothing(&self) -> Content {
+        Content::default().counted(&self.moved)
+    }
+
     /// Nothing more is to be sent.
     pub fn close(&mut self) {
         self.buffer = None;
@@ -235,7 +240,7 @@ impl<L: Lane> Writer<L> {
         self.parts.push(sent?);
         let arrived = self.base();
         match self.due.take_if(|(offset, _)| *offset == arrived) {
-            Some((durable, bookmark)) => self.record_mark(durable, bookmark, Content::default()).await,
+            Some((durable, bookmark)) => self.record_mark(durable, bookmark, self.nothing()).await,
             None => Ok(()),
         }
     }
@@ -395,7 +400,7 @@ impl<L: Lane> Writer<L> {
             return Ok(());
         }
         if self.sending.is_empty() {
-            return self.record_mark(durable, bookmark, Content::default()).await;
+            return self.record_mark(durable, bookmark, self.nothing()).await;
         }
         self.due = Some((durable, bookmark));
         Ok(())

@@ -86,7 +86,7 @@ impl S3Hold {
         } else {
             let committing = Committing { size, bookmark: bookmark.clone(), whole: None };
             let record = self.writer.touched();
-            self.writer.save_as(record, Content::default(), Some(committing)).await?;
+            self.writer.save_as(record, self.writer.nothing(), Some(committing)).await?;
         }
         self.writer.lane.check(&self.writer.known).await
     }
@@ -336,7 +336,7 @@ impl SessionHold for S3Hold {
         let record =
             Record { state, durable: size, bookmark, object: Some(object.clone()), ..self.writer.touched() };
         self.writer.close();
-        self.writer.save(record, Content::default()).await?;
+        self.writer.save(record, self.writer.nothing()).await?;
         Ok(object)
     }
 

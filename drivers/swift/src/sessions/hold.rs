@@ -184,7 +184,7 @@ impl SwiftHold {
         let record =
             Record { state, durable: size, bookmark, object: Some(object.clone()), ..self.writer.touched() };
         self.writer.close();
-        self.writer.save(record, Content::default()).await?;
+        self.writer.save(record, self.writer.nothing()).await?;
         Ok(object)
     }
 
