@@ -149,7 +149,7 @@ pub trait UploadStream: Send {
     }
 
     /// What of it went on to the store. The core is told while one of the calls above takes its time, and waits as long as
-    /// it grows (contract clause U22).
+    /// it grows, and 60 s beyond (contract clauses U22, D2).
     fn moved(&self) -> Moved {
         Moved::default()
     }

@@ -127,7 +127,7 @@ pub trait SessionHold: Send + 'static {
         self.mark(durable, bookmark).await
     }
 
-    /// What of its bytes went on to the store: as long as that grows, the core waits (contract clause U22).
+    /// What of its bytes went on to the store: as long as that grows, and 60 s beyond, the core waits (U22, D2).
     fn moved(&self) -> Moved {
         Moved::default()
     }

@@ -245,7 +245,7 @@ impl Bucket {
 
     async fn put_once(&self, name: &str, content: Content, guard: &Guard, more: Extra<'_>) -> Outcome<Found> {
         let what = format!("PUT {name}");
-        let (size, moved) = (content.len(), content.moved.clone().unwrap_or_default());
+        let (size, moved) = (content.len(), content.moved.clone());
         let mut patience = client::patience(&content);
         let sum = more.sum(&what, &content)?;
         let mut request = self
@@ -428,7 +428,7 @@ impl Bucket {
         more: Extra<'_>,
     ) -> Outcome<Part> {
         let what = format!("UploadPart {number} of {name}");
-        let (size, moved) = (content.len(), content.moved.clone().unwrap_or_default());
+        let (size, moved) = (content.len(), content.moved.clone());
         let patience = client::patience(&content);
         let sum = more.sum(&what, &content)?;
         let request = self

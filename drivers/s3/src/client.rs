@@ -21,7 +21,7 @@ const ATTEMPT: Duration = Duration::from_millis(2500);
 const CONNECT: Duration = Duration::from_secs(1);
 /// Larger bodies take their time, as long as they go on.
 const SMALL: u64 = 1024 * 1024;
-/// Longer than a core waits in a stream, and shorter than in a commit; some of it is what a server thinks over at the end.
+/// Shorter than a core waits for a backend (contract clause D2); some of it is what a server thinks over at the end.
 pub(crate) const STILL: Duration = Duration::from_secs(30);
 /// The SDK has to be told some end of what goes on.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -55,7 +55,7 @@ pub(crate) async fn open(config: &Config) -> Result<Clients> {
 /// A small one is sent once: the core tries again where that helps, and waits no longer than this for it. What is of a
 /// stream is sent again from here: the core could not do so without the client. It ends when it does not go on ([`STILL`]).
 pub(crate) fn patience(content: &Content) -> aws_sdk_s3::config::Builder {
-    let is_brief = content.moved.is_none() && content.len() <= SMALL;
+    let is_brief = !content.of_stream && content.len() <= SMALL;
     if is_brief { aws_sdk_s3::config::Builder::new() } else { lasting(LONGEST) }
 }
 

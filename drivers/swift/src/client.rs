@@ -19,7 +19,7 @@ const ATTEMPT: Duration = Duration::from_millis(2500);
 const CONNECT: Duration = Duration::from_secs(1);
 /// Larger bodies take their time, as long as they go on.
 const SMALL: u64 = 1024 * 1024;
-/// Longer than a core waits in a stream, and shorter than in a commit; some of it is what a server thinks over at the end.
+/// Shorter than a core waits for a backend (contract clause D2); some of it is what a server thinks over at the end.
 const STILL: Duration = Duration::from_secs(30);
 /// Where Swift goes through thousands of objects before it answers.
 const ASSEMBLY: Duration = Duration::from_secs(55);
@@ -76,7 +76,7 @@ impl Patience {
     /// A small one is sent once: the core tries again where that helps, and waits no longer than this for it. What is of a
     /// stream is sent again from here: the core could not do so without the client.
     fn for_content(content: &Content) -> Self {
-        if content.moved.is_none() && content.len() <= SMALL {
+        if !content.of_stream && content.len() <= SMALL {
             return Self::default();
         }
         Self { attempt: Attempt::UnlessStill(STILL), attempts: ATTEMPTS }
@@ -233,11 +233,10 @@ impl Client {
             sending
         };
         let attempt = request.patience.attempt;
-        let moved = request.content.moved.clone().unwrap_or_default();
         let sent = tokio::select! {
             biased;
             sent = sending.send() => sent,
-            () = attempt.is_over(begin, &moved) => {
+            () = attempt.is_over(begin, &request.content.moved) => {
                 return Sent::Failed(Failure::Other(failure::timed_out(what)));
             }
         };
@@ -420,7 +419,7 @@ mod tests {
         assert_eq!(Patience::for_content(&bytes(SMALL)), brief);
         let lasting = Patience { attempt: Attempt::UnlessStill(STILL), attempts: ATTEMPTS };
         assert_eq!(Patience::for_content(&bytes(SMALL + 1)), lasting);
-        assert_eq!(Patience::for_content(&bytes(0).counted(&Moved::default())), lasting);
+        assert_eq!(Patience::for_content(&bytes(0).of_stream(&Moved::default())), lasting);
     }
 
     #[tokio::test(start_paused = true)]

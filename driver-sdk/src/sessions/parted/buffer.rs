@@ -69,7 +69,7 @@ impl Buffer {
             },
             _ => Content::default(),
         };
-        content.counted(&self.moved)
+        content.of_stream(&self.moved)
     }
 
     /// The sum of these bytes, if it is known without a look at them.

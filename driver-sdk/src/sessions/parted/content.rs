@@ -20,8 +20,10 @@ pub struct Content {
     pub file: Option<(Arc<Spooled>, Range<u64>)>,
     /// CRC32C of all of it, if somebody took it already.
     pub sum: Option<u32>,
-    /// Where is counted what of it was sent. `None`: it is of a call that has a deadline, and not of a stream that waits.
-    pub moved: Option<Moved>,
+    /// Where is counted what of it was sent.
+    pub moved: Moved,
+    /// It is of a stream that waits, and not of a call that has a deadline.
+    pub of_stream: bool,
 }
 
 impl Content {
@@ -40,8 +42,8 @@ impl Content {
 
     /// For a stream that waits as long as the store has it (contract clause U22).
     #[must_use]
-    pub fn counted(self, moved: &Moved) -> Self {
-        Self { moved: Some(moved.clone()), ..self }
+    pub fn of_stream(self, moved: &Moved) -> Self {
+        Self { moved: moved.clone(), of_stream: true, ..self }
     }
 
     /// CRC32C of all of it (RFC 3720 B.4).
@@ -75,8 +77,7 @@ impl Content {
 
     /// The body of one request.
     pub fn sending(&self) -> Sending {
-        let moved = self.moved.clone().unwrap_or_default();
-        Sending { head: self.head.clone(), file: self.file.clone(), moved }
+        Sending { head: self.head.clone(), file: self.file.clone(), moved: self.moved.clone() }
     }
 }
 
@@ -163,15 +164,13 @@ pub(super) mod tests {
             file: Some((Arc::new(Spooled::from(file)), 10..PIECE as u64 + 500)),
             ..Content::default()
         };
-        let moved = Moved::default();
-        let content = content.counted(&moved);
         let expected = [b"head", &all[10..PIECE + 500]].concat();
         assert_eq!(content.len(), expected.len() as u64);
         assert_eq!(content.crc32c().unwrap(), crc32c::crc32c(&expected));
         for sendings in 1..=2 {
             assert_eq!(content.sending().size_hint().exact(), Some(expected.len() as u64));
             assert_eq!(bytes(&content).await, expected);
-            assert_eq!(moved.total(), sendings * expected.len() as u64);
+            assert_eq!(content.moved.total(), sendings * expected.len() as u64);
         }
     }
 }

@@ -166,7 +166,7 @@ impl<L: Lane> Writer<L> {
 
     /// The own bytes of a record that has none, in a stream.
     pub fn nothing(&self) -> Content {
-        Content::default().counted(&self.moved)
+        Content::default().of_stream(&self.moved)
     }
 
     /// Nothing more is to be sent.
